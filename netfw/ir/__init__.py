@@ -1,0 +1,1 @@
+"""netfilter's vocabulary as frozen data: no text, no input or output."""

@@ -1,0 +1,148 @@
+"""Rules in chains in tables: what a family's netfilter holds, or shall hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from netfw.errors import Where
+from netfw.ir.match import CommentMatch, Match
+from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, Hook, TableName
+from netfw.ir.target import Target
+
+OWN_CHAIN_PREFIX = "NETFW-"
+"""How chains of ours are recognised on a host."""
+OWN_COMMENT_PREFIX = "netfw:"
+"""How rules of ours are recognised on a host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a rule comes from: a place in a file, and a stable identity.
+
+    ``identity`` is what the rule's comment says behind ``netfw:`` (``public/allow-web``);
+    empty for rules of others. ``text`` is a human's description of it.
+    """
+
+    where: Where
+    identity: str = ""
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where} {self.identity}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Matches, all of which must hold, and one target. Origin and counters are not compared.
+
+    ``packets`` and ``octets`` are the kernel's counters, where they were read.
+    """
+
+    matches: tuple[Match, ...]
+    target: Target
+    origin: Origin | None = field(default=None, compare=False)
+    packets: int = field(default=0, compare=False)
+    octets: int = field(default=0, compare=False)
+
+    @property
+    def comment(self) -> str | None:
+        """The text of the first comment, or None."""
+        for match in self.matches:
+            if isinstance(match, CommentMatch):
+                return match.text
+        return None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the comment says that netfw made this rule."""
+        comment = self.comment
+        return comment is not None and comment.startswith(OWN_COMMENT_PREFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """An ordered list of rules; a built-in chain has a chain policy, a user chain has none.
+
+    Rules are counted from 1, as iptables does.
+    """
+
+    name: str
+    rules: tuple[Rule, ...] = ()
+    policy: ChainPolicy | None = None
+
+    @property
+    def is_builtin(self) -> bool:
+        """Whether a hook calls this chain."""
+        return self.policy is not None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the name says that netfw made this chain."""
+        return self.name.startswith(OWN_CHAIN_PREFIX)
+
+    def rule(self, number: int) -> Rule:
+        """The rule with this number, counted from 1; raises IndexError."""
+        if number < 1:
+            raise IndexError(f"rule numbers count from 1, got {number}")
+        return self.rules[number - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Chains by name, built-in ones first."""
+
+    name: TableName
+    chains: tuple[Chain, ...]
+    _by_name: Mapping[str, Chain] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name = {chain.name: chain for chain in self.chains}
+        if len(by_name) != len(self.chains):
+            names = [chain.name for chain in self.chains]
+            double = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"table {self.name} has chain {double} twice")
+        object.__setattr__(self, "_by_name", by_name)
+
+    def chain(self, name: str) -> Chain:
+        """The chain with this name; raises KeyError."""
+        return self._by_name[name]
+
+    def find_chain(self, name: str) -> Chain | None:
+        """The chain with this name, or None."""
+        return self._by_name.get(name)
+
+    @classmethod
+    def with_builtins(cls, name: TableName, chains: tuple[Chain, ...] = ()) -> Table:
+        """A table that has all its built-in chains (policy ACCEPT where not given), then the rest,
+        in the order in which iptables-save lists them."""
+        given = {chain.name: chain for chain in chains}
+        builtins = tuple(
+            given.pop(hook.value, Chain(hook.value, policy=ChainPolicy.ACCEPT))
+            for hook in BUILTIN_CHAINS[name]
+        )
+        return cls(name, builtins + tuple(given.values()))
+
+    def builtin(self, hook: Hook) -> Chain | None:
+        """The built-in chain of a hook, or None where the table has none (or it is not loaded)."""
+        return self._by_name.get(hook.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """The tables of one family. A table that is not there is not traversed."""
+
+    family: Family
+    tables: tuple[Table, ...] = ()
+
+    def table(self, name: TableName) -> Table | None:
+        """The table with this name, or None."""
+        for table in self.tables:
+            if table.name is name:
+                return table
+        return None
+
+    @property
+    def rule_count(self) -> int:
+        """How many rules there are in all chains."""
+        return sum(len(chain.rules) for table in self.tables for chain in table.chains)
