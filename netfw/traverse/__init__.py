@@ -1,0 +1,1 @@
+"""A packet's way through netfilter: the order as documented, and the order as predicted."""

@@ -1,0 +1,156 @@
+"""What a prediction has to know of the host besides its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from netfw.ir.mark import MaskedWord
+from netfw.ir.names import Family
+from netfw.ir.net import Net
+
+MAIN_TABLE = 254
+"""RT_TABLE_MAIN in linux/rtnetlink.h."""
+LOOPBACK = "lo"
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceAddress:
+    """An address of this host, with its prefix length in bits."""
+
+    family: Family
+    address: int
+    prefix_length: int
+
+    @property
+    def net(self) -> Net:
+        """The network on the link."""
+        full = (1 << self.family.bits) - 1
+        mask = full ^ (full >> self.prefix_length)
+        return Net(self.family, self.address & mask, mask)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route: destination, leaving interface, and the next hop (None: on the link)."""
+
+    destination: Net
+    interface: str
+    next_hop: int | None = None
+    table: int = MAIN_TABLE
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingRule:
+    """An ``ip rule`` by mark: packets whose mark matches look into ``table`` first.
+
+    fib rules compare ``(rule.mark ^ mark) & mask`` (fib_rule_match in net/core/fib_rules.c).
+    """
+
+    preference: int
+    mark: MaskedWord
+    table: int
+    family: Family
+
+    def matches(self, word: int) -> bool:
+        """Whether a packet with this mark follows the rule."""
+        return (word ^ self.mark.value) & self.mark.mask == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What routing says: the interface, whether the packet is for this host, the next hop."""
+
+    interface: str
+    is_local: bool
+    next_hop: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetMember:
+    """A member of an address set: a network, and perhaps a protocol with a port."""
+
+    net: Net
+    protocol: int | None = None
+    port: int | None = None
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """Interfaces with addresses, routes, routing rules by mark, forwarding, and sets.
+
+    ``sets`` maps a set's name to its members; a set that is not there is not known.
+    """
+
+    addresses: Mapping[str, tuple[InterfaceAddress, ...]] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
+    rules: tuple[RoutingRule, ...] = ()
+    forwarding: bool = True
+    sets: Mapping[str, tuple[SetMember, ...]] = field(default_factory=dict)
+
+    def is_local(self, family: Family, address: int) -> bool:
+        """Whether an address is this host's (127.0.0.0/8 is, all of it)."""
+        if family is Family.IPV4 and address >> 24 == 127:
+            return True
+        if family is Family.IPV6 and address == 1:
+            return True
+        return any(
+            mine.address == address and mine.family is family
+            for addresses in self.addresses.values()
+            for mine in addresses
+        )
+
+    def route(self, family: Family, destination: int, mark: int) -> Decision | None:
+        """Where a packet goes, or None where there is no route.
+
+        The local table answers first, then the rules by mark in order of preference, then the
+        main table; the longest prefix wins (fib4_rules_init in net/ipv4/fib_rules.c).
+        """
+        if self.is_local(family, destination):
+            return Decision(LOOPBACK, is_local=True)
+        tables = [
+            rule.table
+            for rule in sorted(self.rules, key=lambda rule: rule.preference)
+            if rule.family is family and rule.matches(mark)
+        ]
+        for table in (*tables, MAIN_TABLE):
+            found = self._longest(family, destination, table)
+            if found is not None:
+                return Decision(found.interface, is_local=False, next_hop=found.next_hop)
+        return None
+
+    def _longest(self, family: Family, destination: int, table: int) -> Route | None:
+        best: Route | None = None
+        for route in self.routes:
+            net = route.destination
+            if (
+                route.table == table
+                and net.family is family
+                and destination in net
+                and (best is None or net.mask > best.destination.mask)
+            ):
+                best = route
+        if table != MAIN_TABLE:
+            return best
+        for interface, addresses in self.addresses.items():
+            for mine in addresses:
+                net = mine.net
+                if (
+                    mine.family is family
+                    and destination in net
+                    and (best is None or net.mask > best.destination.mask)
+                ):
+                    best = Route(net, interface)
+        return best
+
+    def source_for(self, family: Family, interface: str, toward: int) -> int | None:
+        """The address that MASQUERADE takes: one on the link of ``toward``, else the first.
+
+        inet_select_addr in net/ipv4/devinet.c; IPv6 has its own selection (RFC 6724), which
+        agrees where an interface has a single global address.
+        """
+        mine = [a for a in self.addresses.get(interface, ()) if a.family is family]
+        for address in mine:
+            if toward in address.net:
+                return address.address
+        return mine[0].address if mine else None

@@ -1,0 +1,141 @@
+"""Address translation: what the nat table's targets make of a connection, and what follows.
+
+Source: net/netfilter/nf_nat_core.c (nf_nat_setup_info, nf_nat_packet), nf_nat_masquerade.c,
+nf_nat_redirect.c of Linux 6.12.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netfw.ir.names import Family, Hook
+from netfw.ir.target import Dnat, Masquerade, NatRange, Redirect, Snat
+from netfw.traverse.connection import Conntrack
+from netfw.traverse.hooks import NAT_SIDE_IS_DESTINATION
+from netfw.traverse.host_facts import HostFacts
+from netfw.traverse.packet import PORT_PROTOCOLS
+from netfw.traverse.skb import Skb
+
+NatTarget = Snat | Dnat | Masquerade | Redirect
+_FULL_LOOPBACK = {Family.IPV4: 0x7F000001, Family.IPV6: 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Unknowable:
+    """Why a translation cannot be foretold."""
+
+    reason: str
+
+
+def bind(
+    target: NatTarget, skb: Skb, hook: Hook, facts: HostFacts, conntrack: Conntrack
+) -> Unknowable | None:
+    """Set the connection of a first packet up as a nat rule says; the packet is not changed yet.
+
+    Returns what cannot be known, such as which address of a range the kernel will take.
+    """
+    connection = skb.connection
+    if connection is None:
+        return None
+    match target:
+        case Snat(to) | Dnat(to):
+            chosen = _chosen(to, None)
+        case Masquerade(to):
+            route = facts.route(skb.packet.family, skb.destination, skb.mark)
+            toward = skb.destination
+            if route is not None and route.next_hop is not None:
+                toward = route.next_hop
+            address = facts.source_for(skb.packet.family, skb.out_interface, toward)
+            if address is None:
+                return Unknowable(f"no known address of {skb.out_interface} to masquerade with")
+            chosen = _chosen(to, address)
+        case Redirect(to):
+            redirected = _redirect_address(skb, hook, facts)
+            if redirected is None:
+                return Unknowable(f"no known address of {skb.in_interface} to redirect to")
+            chosen = _chosen(to, redirected)
+    if isinstance(chosen, Unknowable):
+        return chosen
+    address, port = chosen
+    now = connection.reply.inverted()
+    if NAT_SIDE_IS_DESTINATION[hook]:
+        new = now._replace(destination=now.destination if address is None else address)
+        if port is not None and now.protocol in PORT_PROTOCOLS:
+            new = new._replace(destination_port=port)
+        connection.destination_nat_done = True
+    else:
+        new = now._replace(source=now.source if address is None else address)
+        if port is not None and now.protocol in PORT_PROTOCOLS:
+            new = new._replace(source_port=port)
+        connection.source_nat_done = True
+    reply = new.inverted()
+    if new != now and conntrack.is_taken(reply):
+        return Unknowable(f"{target} clashes with another connection: the kernel picks a port")
+    connection.reply = reply
+    return None
+
+
+def bind_nothing(skb: Skb, hook: Hook) -> None:
+    """No rule spoke: the connection stays as it is on this side (nf_nat_alloc_null_binding)."""
+    if skb.connection is None:
+        return
+    if NAT_SIDE_IS_DESTINATION[hook]:
+        skb.connection.destination_nat_done = True
+    else:
+        skb.connection.source_nat_done = True
+
+
+def is_bound(skb: Skb, hook: Hook) -> bool:
+    """Whether this side of the connection has been set up (nf_nat_initialized)."""
+    connection = skb.connection
+    if connection is None:
+        return True
+    if NAT_SIDE_IS_DESTINATION[hook]:
+        return connection.destination_nat_done
+    return connection.source_nat_done
+
+
+def translate(skb: Skb, hook: Hook) -> None:
+    """Change the packet as its connection says, at this hook's side (nf_nat_packet)."""
+    connection = skb.connection
+    if connection is None:
+        return
+    # what this packet must look like is the inverse of the other direction
+    wanted = (connection.original if skb.is_reply else connection.reply).inverted()
+    with_ports = skb.protocol in PORT_PROTOCOLS
+    if NAT_SIDE_IS_DESTINATION[hook]:
+        applies = connection.has_source_nat if skb.is_reply else connection.has_destination_nat
+        if applies:
+            skb.destination = wanted.destination
+            if with_ports:
+                skb.destination_port = wanted.destination_port
+    else:
+        applies = connection.has_destination_nat if skb.is_reply else connection.has_source_nat
+        if applies:
+            skb.source = wanted.source
+            if with_ports:
+                skb.source_port = wanted.source_port
+
+
+def _chosen(to: NatRange, address: int | None) -> tuple[int | None, int | None] | Unknowable:
+    if to.addresses is not None:
+        first, last = to.addresses
+        if first != last:
+            return Unknowable("the kernel picks an address of a range by a hash")
+        address = first
+    if to.ports is None:
+        if any(flag.startswith("--random") for flag in to.flags):
+            return Unknowable("the kernel picks a port at random")
+        return address, None
+    first_port, last_port = to.ports
+    if first_port != last_port:
+        return Unknowable("the kernel picks a port of a range")
+    return address, first_port
+
+
+def _redirect_address(skb: Skb, hook: Hook, facts: HostFacts) -> int | None:
+    family = skb.packet.family
+    if hook is Hook.OUTPUT:
+        return _FULL_LOOPBACK[family]
+    mine = [a for a in facts.addresses.get(skb.in_interface, ()) if a.family is family]
+    return mine[0].address if mine else None
