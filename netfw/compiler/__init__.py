@@ -1,0 +1,1 @@
+"""Policy to rulesets, as a tuple of passes with one file each."""

@@ -1,0 +1,51 @@
+"""Kinds of packets that services are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netfw.ir.match import PortRange
+from netfw.ir.names import Family
+
+ICMP = 1
+IGMP = 2
+TCP = 6
+UDP = 17
+ICMPV6 = 58
+SCTP = 132
+
+PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP})
+"""Protocols whose destination ports a service may name."""
+
+_ONLY_IN = {ICMP: Family.IPV4, IGMP: Family.IPV4, ICMPV6: Family.IPV6}
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpKind:
+    """An ICMP or ICMPv6 type (0 to 255) and the codes (first, last) that are meant."""
+
+    type: int
+    codes: tuple[int, int] = (0, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Packets of one protocol, or of any (None).
+
+    ``ports`` are destination ports, for tcp, udp and sctp; ``icmp`` a type, for icmp and icmpv6.
+    None means all of them.
+    """
+
+    protocol: int | None = None
+    ports: PortRange | None = None
+    icmp: IcmpKind | None = None
+
+    @property
+    def families(self) -> frozenset[Family]:
+        """The families that such packets can belong to."""
+        only = None if self.protocol is None else _ONLY_IN.get(self.protocol)
+        return frozenset(Family) if only is None else frozenset({only})
+
+
+ANY = Traffic()
+"""Every packet."""
