@@ -1,0 +1,43 @@
+# Every target works on a fresh checkout: `setup` installs what is missing, and nothing the second time.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+
+.PHONY: help setup verify test bench lint lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+
+setup: ## install what is missing: system packages (as root), then .venv
+	@PYTHON='$(PYTHON)' bash .ci/setup.sh
+
+verify: setup ## send packets through the kernel: the documented order, then the example policy
+	$(BIN)/netfw verify
+	$(BIN)/netfw verify netfw/examples/router.yaml
+
+test: setup ## run all tests; for some of them: make test ARGS='-m "not kernel" tests/unit'
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+bench: setup ## measure the time of compile, prove, walk and load
+	$(BIN)/python -m tests.bench $(ARGS)
+
+# tests/test_tree.py runs each of these lines as a test.
+lint: setup ## run ruff, mypy, import-linter and codespell
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+lock: ## write requirements.lock from pyproject.toml; for newer versions: make lock ARGS=--upgrade
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	$(PYTHON) -m venv "$$scratch" && \
+	"$$scratch/bin/pip" install --quiet uv==$(UV_VERSION) && \
+	"$$scratch/bin/uv" pip compile --quiet --no-config --universal --python-version 3.11 --group dev \
+	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links $(ARGS) \
+	  --output-file requirements.lock pyproject.toml
+
+clean: ## remove everything that is not in git: .venv, caches, build and test output
+	rm -rf .venv build dist *.egg-info .*_cache .hypothesis tests/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
