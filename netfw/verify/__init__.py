@@ -1,0 +1,1 @@
+"""Three witnesses compared: the documented order, the prediction, and the kernel."""

@@ -1,0 +1,137 @@
+"""What a verification found: agree, differ or inconclusive, packet by packet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from netfw.errors import ExitCode
+from netfw.ir.names import Family
+from netfw.ir.ruleset import Origin
+from netfw.traverse.documented import Documented
+from netfw.traverse.traversal import Traversal
+from netfw.verify.probe import Probe
+
+
+class Result(Enum):
+    """The three results, for a packet, a run, or all of it."""
+
+    AGREE = "agree"
+    DIFFER = "differ"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing on which two witnesses contradict each other.
+
+    ``step`` is the index of the first step that differs, or None where it is about the whole.
+    """
+
+    problem: str
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One probe and what the three witnesses say of it.
+
+    ``observed`` is None where the kernel's trace never showed the packet.
+    ``reason`` says why the result is inconclusive.
+    """
+
+    probe: Probe
+    documented: Documented
+    predicted: Traversal
+    observed: Traversal | None
+    result: Result
+    differences: tuple[Difference, ...] = ()
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class RunTimes:
+    """Seconds spent in each part of a run."""
+
+    setup: float = 0.0
+    build: float = 0.0
+    inject: float = 0.0
+    trace: float = 0.0
+    walk: float = 0.0
+    compare: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All parts together."""
+        return (
+            self.setup + self.build + self.inject + self.trace + self.walk + self.compare
+        )
+
+
+@dataclass(slots=True)
+class Run:
+    """All probes of one subject on one backend and family.
+
+    ``subject`` is what was loaded ("documented order, conntrack off" or the policy's name).
+    ``differences`` are those of the run as a whole, such as rules that were not read back as
+    they were loaded. ``missing`` says which capability the machine lacks: then nothing was sent.
+    ``origins`` leads from (table, chain, rule number) to the policy.
+    """
+
+    subject: str
+    backend: str
+    family: Family
+    comparisons: list[Comparison] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    inconclusive: list[str] = field(default_factory=list)
+    missing: str = ""
+    times: RunTimes = field(default_factory=RunTimes)
+    origins: Mapping[tuple[str, str, int], Origin] = field(default_factory=dict)
+    texts: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
+    """The text of each rule, by table, chain and number."""
+
+    @property
+    def result(self) -> Result:
+        """DIFFER beats INCONCLUSIVE beats AGREE; a run without a packet is inconclusive."""
+        results = {comparison.result for comparison in self.comparisons}
+        if self.differences or Result.DIFFER in results:
+            return Result.DIFFER
+        if self.missing or self.inconclusive or Result.INCONCLUSIVE in results or not results:
+            return Result.INCONCLUSIVE
+        return Result.AGREE
+
+    def count(self, result: Result) -> int:
+        """How many probes have this result."""
+        return sum(comparison.result is result for comparison in self.comparisons)
+
+
+@dataclass(slots=True)
+class Verification:
+    """Every run, and the machine it was made on.
+
+    ``host`` names versions: kernel, iptables, netfw.
+    """
+
+    subject: str
+    host: Mapping[str, str]
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def result(self) -> Result:
+        """The worst result of all runs; without any run inconclusive."""
+        results = {run.result for run in self.runs}
+        if Result.DIFFER in results:
+            return Result.DIFFER
+        if Result.INCONCLUSIVE in results or not results:
+            return Result.INCONCLUSIVE
+        return Result.AGREE
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 where all agree, 1 where something differs, 4 where it is inconclusive."""
+        return {
+            Result.AGREE: ExitCode.OK,
+            Result.DIFFER: ExitCode.DIFFERENCES,
+            Result.INCONCLUSIVE: ExitCode.HOST,
+        }[self.result]
