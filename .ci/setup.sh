@@ -9,6 +9,9 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$1"; shift; [ $# -eq 0 ] || printf '  hint: %s\n' "$@" >&2; exit 4; }
 
+# Two at once would install into the same .venv: the second waits.
+if command -v flock >/dev/null; then exec 9<Makefile; flock 9; fi
+
 # --- the Python to use, and whether .venv is what it should be ---
 
 is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
@@ -71,9 +74,11 @@ if [ ${#missing[@]} -gt 0 ]; then
     "sudo apt-get install --no-install-recommends ${missing[*]}"
   say "installing from the distribution: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq </dev/null || say "apt-get update failed; trying with the lists that are there"
-  apt-get install -qq -y --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" </dev/null >/dev/null ||
+  apt-get update -qq </dev/null || say "apt-get update failed: trying with the package lists of before"
+  output=$(apt-get install -qq -y --no-install-recommends "${missing[@]}" 2>&1 </dev/null) || {
+    printf '%s\n' "$output" >&2
     fail "apt-get could not install: ${missing[*]}" "its reason is above"
+  }
   find_missing
   [ ${#missing[@]} -eq 0 ] || fail "still missing after apt-get: ${missing[*]}"
 fi
@@ -83,7 +88,7 @@ fi
 [ "$venv" = ready ] && exit
 
 pip_install() {
-  .venv/bin/python -m pip --disable-pip-version-check --no-input install --quiet \
+  .venv/bin/python -m pip --disable-pip-version-check --no-input install -qq \
     --root-user-action=ignore --no-build-isolation --use-pep517 "$@" </dev/null ||
     fail "pip could not install what requirements.lock names" "its reason is above; run make again to go on"
 }
