@@ -1,0 +1,111 @@
+"""Names that stand for lists: nets and services, which may name each other in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+from netfw.policy.faults import Faults, did_you_mean
+from netfw.policy.fields import check_name, read_entries, read_words
+from netfw.policy.source import Entry, Node, Scalar
+
+Value = TypeVar("Value")
+
+MAX_DEPTH = 20
+"""Longest way from a name through other names to what it stands for."""
+
+
+class Definitions(Generic[Value]):
+    """What names of one kind stand for.
+
+    ``what`` is the kind in messages (``net``), ``parse`` reads a literal (and notes what is
+    wrong with it), ``is_literal`` tells a literal from a name.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        parse: Callable[[Scalar, Faults], Value | None],
+        is_literal: Callable[[str], bool],
+        builtin: Mapping[str, tuple[Value, ...]],
+        faults: Faults,
+    ) -> None:
+        self.what = what
+        self._parse = parse
+        self._is_literal = is_literal
+        self._faults = faults
+        self._known: dict[str, tuple[Value, ...] | None] = dict(builtin)
+        self._written: dict[str, tuple[Scalar, ...]] = {}
+
+    def read(self, node: Node, reserved: frozenset[str]) -> None:
+        """Take in the user's definitions and resolve every one of them."""
+        builtin = dict(self._known)
+        entries: list[Entry] = []
+        for entry in read_entries(node, f"{self.what}s", self._faults):
+            words = read_words(entry.value, f"{self.what} '{entry.key.text}'", self._faults)
+            if check_name(entry.key, f"the name of a {self.what}", reserved, self._faults):
+                entries.append(entry)
+                self._written[entry.key.text] = words
+        for entry in entries:
+            name = entry.key.text
+            if name in builtin:
+                continue
+            self._resolve(entry.key, (name,))
+        for entry in entries:
+            name = entry.key.text
+            if name in builtin:
+                self._check_same_as_builtin(entry, builtin[name])
+
+    def _check_same_as_builtin(self, entry: Entry, meaning: tuple[Value, ...] | None) -> None:
+        """A name that netfw knows may be written down again, but not given another meaning."""
+        values: list[Value] = []
+        for word in self._written[entry.key.text]:
+            values += self.resolve_word(word) or ()
+        if set(values) != set(meaning or ()):
+            name = entry.key.text
+            self._faults.add(
+                entry.key.where,
+                f"{self.what} '{name}' is built in and means something else",
+                f"choose another name, such as 'my-{name}'",
+            )
+
+    def resolve_word(self, word: Scalar) -> tuple[Value, ...] | None:
+        """What a literal or a name stands for; None where it is at fault (and the fault noted)."""
+        if self._is_literal(word.text):
+            value = self._parse(word, self._faults)
+            return None if value is None else (value,)
+        if word.text in self._known:
+            return self._known[word.text]
+        self._faults.add(
+            word.where,
+            f"unknown {self.what} '{word.text}'",
+            did_you_mean(
+                word.text, [*self._known, *self._written], f"define it under '{self.what}s:'"
+            ),
+        )
+        return None
+
+    def _resolve(self, name: Scalar, way: tuple[str, ...]) -> tuple[Value, ...] | None:
+        if name.text in self._known:
+            return self._known[name.text]
+        values: dict[Value, None] = {}
+        sound = True
+        for word in self._written[name.text]:
+            if word.text in way:
+                self._faults.add(
+                    word.where, f"{self.what} '{way[0]}' contains itself: {' → '.join(way)}"
+                )
+                found = None
+            elif len(way) > MAX_DEPTH:
+                self._faults.add(word.where, f"{self.what}s are nested deeper than {MAX_DEPTH}")
+                found = None
+            elif word.text in self._written and not self._is_literal(word.text):
+                found = self._resolve(word, (*way, word.text))
+            else:
+                found = self.resolve_word(word)
+            if found is None:
+                sound = False
+            else:
+                values.update(dict.fromkeys(found))
+        self._known[name.text] = tuple(values) if sound else None
+        return self._known[name.text]

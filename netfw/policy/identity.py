@@ -1,0 +1,64 @@
+"""Stable names for rules: what a rule is called in the kernel does not depend on its line.
+
+A rule has the name that its author gave it, or its action and a short hash of what it says. So a
+blank line changes nothing, and a new rule renames no other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+SHORT_HASH = 6
+"""Hexadecimal digits that suffice until two different rules of a policy share them."""
+LONG_HASH = 16
+
+
+def hash_of(meaning: object) -> str:
+    """A hash over plain data, as hexadecimal digits."""
+    text = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Draft:
+    """One rule that needs a name: what it does, what it says, and its name if it has one."""
+
+    __slots__ = ("action", "digest", "name")
+
+    def __init__(self, action: str, meaning: object, name: str | None) -> None:
+        self.action = action
+        self.digest = hash_of(meaning)
+        self.name = name
+
+
+def name_rules(prefix: str, drafts: Sequence[Draft]) -> list[str]:
+    """Identities ``prefix/name`` for the rules of one policy, in order.
+
+    Where two different rules would share a short hash, both get a long one: that depends on the
+    rules and not on their order. A repetition of the same rule gets ``.2``, ``.3`` and so on.
+    """
+    sharing: dict[str, set[str]] = defaultdict(set)
+    for draft in drafts:
+        if draft.name is not None:
+            sharing[draft.name].add("name")
+        else:
+            sharing[_short(draft)].add(draft.digest)
+    seen: Counter[str] = Counter()
+    identities = []
+    for draft in drafts:
+        if draft.name is not None:
+            name = draft.name
+        elif len(sharing[_short(draft)]) == 1:
+            name = _short(draft)
+        else:
+            name = f"{draft.action}-{draft.digest[:LONG_HASH]}"
+        seen[name] += 1
+        suffix = f".{seen[name]}" if seen[name] > 1 else ""
+        identities.append(f"{prefix}/{name}{suffix}")
+    return identities
+
+
+def _short(draft: Draft) -> str:
+    return f"{draft.action}-{draft.digest[:SHORT_HASH]}"

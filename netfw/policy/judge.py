@@ -1,0 +1,179 @@
+"""What a policy says of one packet, by its own meaning and without looking at compiled rules.
+
+This is the other half of a proof: the compiler and this module know nothing of each other.
+The meaning is written for users in ``netfw/docs/policy.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from netfw.ir.match import ConnectionState
+from netfw.ir.names import Family
+from netfw.policy.model import (
+    Action,
+    Conditions,
+    Direction,
+    DnatPolicy,
+    Endpoint,
+    ForwardPolicy,
+    Policy,
+    PolicyRule,
+)
+from netfw.policy.traffic import ICMPV6, Traffic
+
+_ALWAYS_ALLOWED_ICMPV6 = frozenset({130, 131, 132, 143, 133, 134, 135, 136})
+"""MLD and neighbour discovery, without which an IPv6 host cannot be reached at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A packet as the policy sees it: after destination translation, before source translation.
+
+    An interface name is empty where the packet has none: ``out_interface`` of a packet to this
+    host, ``in_interface`` of one from it. ``translated`` says that its destination was changed by
+    a port forward of this policy.
+    """
+
+    family: Family
+    in_interface: str
+    out_interface: str
+    source: int
+    destination: int
+    protocol: int
+    destination_port: int = 0
+    icmp: tuple[int, int] = (0, 0)
+    state: ConnectionState = ConnectionState.NEW
+    translated: bool = False
+
+
+class Verdict(Enum):
+    """What becomes of a packet."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    NOT_COVERED = "not covered"
+    """The policy does not speak of this packet: it is left to whatever else the host has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, and the rule that gave it (None: a default, or an established connection)."""
+
+    verdict: Verdict
+    rule: PolicyRule | DnatPolicy | None = None
+    rejected: bool = False
+
+
+def judge(policy: Policy, flow: Flow) -> Judgement:
+    """What the policy says of a packet; every stage that covers it must allow it."""
+    judgement = Judgement(Verdict.NOT_COVERED)
+    for rules, dnats, basics in _stages(policy, flow):
+        judgement = _judge_stage(flow, rules, dnats, basics=basics)
+        if judgement.verdict is Verdict.DENIED:
+            return judgement
+    return judgement
+
+
+_Stage = tuple[Iterable[PolicyRule], tuple[DnatPolicy, ...], bool]
+
+
+def _stages(policy: Policy, flow: Flow) -> Iterator[_Stage]:
+    came_by = policy.endpoint_of(flow.in_interface) if flow.in_interface else None
+    leaves_by = policy.endpoint_of(flow.out_interface) if flow.out_interface else None
+    if not flow.out_interface:
+        if came_by is not None:
+            direction = Direction.INGRESS if came_by.is_host else Direction.EGRESS
+            yield _rules_at(policy, came_by, direction), (), True
+        return
+    if not flow.in_interface:
+        if (
+            leaves_by is not None
+            and leaves_by.is_host
+            and policy.is_covered(leaves_by, Direction.EGRESS)
+        ):
+            yield _rules_at(policy, leaves_by, Direction.EGRESS), (), True
+        return
+    if came_by is not None and not came_by.is_host:
+        yield _rules_at(policy, came_by, Direction.EGRESS), (), False
+    if any(
+        endpoint is not None and policy.is_covered(endpoint, Direction.FORWARD)
+        for endpoint in (came_by, leaves_by)
+    ):
+        rules = [
+            rule
+            for forward in policy.forward_policies
+            if _is_between(forward, came_by, leaves_by)
+            for rule in forward.rules
+        ]
+        dnats = tuple(dnat for dnat in policy.dnats if came_by in dnat.inputs)
+        yield rules, dnats, False
+    if leaves_by is not None and not leaves_by.is_host:
+        yield _rules_at(policy, leaves_by, Direction.INGRESS), (), False
+
+
+def _rules_at(policy: Policy, endpoint: Endpoint, direction: Direction) -> list[PolicyRule]:
+    return [
+        rule
+        for entry in policy.policies_at(endpoint, direction)
+        for rule in entry.rules(direction)
+    ]
+
+
+def _is_between(
+    forward: ForwardPolicy, came_by: Endpoint | None, leaves_by: Endpoint | None
+) -> bool:
+    return (not forward.sources or came_by in forward.sources) and (
+        not forward.destinations or leaves_by in forward.destinations
+    )
+
+
+def _judge_stage(
+    flow: Flow, rules: Iterable[PolicyRule], dnats: tuple[DnatPolicy, ...], *, basics: bool
+) -> Judgement:
+    if flow.state in (ConnectionState.ESTABLISHED, ConnectionState.RELATED):
+        return Judgement(Verdict.ALLOWED)
+    if flow.state is ConnectionState.INVALID:
+        return Judgement(Verdict.DENIED)
+    if basics and flow.protocol == ICMPV6 and flow.icmp[0] in _ALWAYS_ALLOWED_ICMPV6:
+        return Judgement(Verdict.ALLOWED)
+    for rule in rules:
+        if not rule.action.decides or not is_about(rule.conditions(flow.family), flow):
+            continue
+        if rule.action is Action.ALLOW:
+            return Judgement(Verdict.ALLOWED, rule)
+        return Judgement(Verdict.DENIED, rule, rejected=rule.action is Action.REJECT)
+    for dnat in dnats:
+        if flow.translated and is_about(dnat.translated(flow.family), flow):
+            return Judgement(Verdict.ALLOWED, dnat)
+    return Judgement(Verdict.DENIED)
+
+
+def is_about(conditions: Conditions | None, flow: Flow) -> bool:
+    """Whether a packet meets a rule's conditions."""
+    if conditions is None:
+        return False
+    return (
+        any(is_of_kind(kind, flow) for kind in conditions.traffic)
+        and (not conditions.sources or any(flow.source in net for net in conditions.sources))
+        and (
+            not conditions.destinations
+            or any(flow.destination in net for net in conditions.destinations)
+        )
+    )
+
+
+def is_of_kind(kind: Traffic, flow: Flow) -> bool:
+    """Whether a packet is of a kind of traffic."""
+    if kind.protocol is None:
+        return True
+    if kind.protocol != flow.protocol:
+        return False
+    if kind.ports is not None and flow.destination_port not in kind.ports:
+        return False
+    if kind.icmp is not None:
+        low, high = kind.icmp.codes
+        return flow.icmp[0] == kind.icmp.type and low <= flow.icmp[1] <= high
+    return True

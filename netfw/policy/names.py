@@ -1,0 +1,97 @@
+"""Everything that a policy gives a name to, for the rules that use the names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netfw.ir.net import Net
+from netfw.policy.definitions import Definitions
+from netfw.policy.faults import Faults, did_you_mean
+from netfw.policy.fields import read_words
+from netfw.policy.model import Endpoint
+from netfw.policy.net_literal import is_net_literal
+from netfw.policy.service_literal import ANY_WORD, format_service, is_literal, parse_service
+from netfw.policy.source import Node, Scalar
+from netfw.policy.traffic import ANY, Traffic
+
+RESERVED_NAMES = frozenset(
+    {"any", "dispatch", "field", "forward", "hook", "nat", "netfw", "not", "verdict"}
+)
+"""First parts of the identities of netfw's own rules, and words of the language."""
+RESERVED_RULE_NAMES = frozenset(
+    {"decided", "default", "established", "invalid", "neighbour-discovery", "next-stage"}
+    | {"router-advertisement"}
+)
+"""Second parts of the identities of netfw's own rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the names of a file stand for."""
+
+    endpoints: Mapping[str, Endpoint]
+    nets: Definitions[Net]
+    services: Definitions[Traffic]
+
+    def read_endpoints(self, node: Node, what: str, faults: Faults) -> tuple[Endpoint, ...]:
+        """A name or list of names of endpoints; faults are noted and left out."""
+        found = []
+        for word in read_words(node, what, faults):
+            endpoint = self.endpoints.get(word.text)
+            if endpoint is None:
+                faults.add(
+                    word.where,
+                    f"unknown endpoint '{word.text}' in {what}",
+                    did_you_mean(word.text, self.endpoints, "define it under 'endpoints:'"),
+                )
+            else:
+                found.append(endpoint)
+        return tuple(found)
+
+    def read_nets(self, node: Node, what: str, faults: Faults) -> tuple[Net, ...]:
+        """A name, a literal or a list of them; faults are noted and left out."""
+        found: dict[Net, None] = {}
+        for word in read_words(node, what, faults):
+            if word.text in self.endpoints and not is_net_literal(word.text):
+                faults.add(
+                    word.where,
+                    f"'{word.text}' is an endpoint, but '{what}' of a rule names nets",
+                    "endpoints belong into 'at', 'from' and 'to' of the policy around the rule",
+                )
+                continue
+            found.update(dict.fromkeys(self.nets.resolve_word(word) or ()))
+        return tuple(found)
+
+    def read_traffic(self, node: Node, what: str, faults: Faults) -> tuple[Traffic, ...]:
+        """A service, a literal, a list of them or ``any``; faults are noted and left out."""
+        found: dict[Traffic, None] = {}
+        words = read_words(node, what, faults)
+        for word in words:
+            traffic = self.services.resolve_word(word) or ()
+            if ANY in traffic and len(words) > 1:
+                faults.add(
+                    word.where,
+                    f"'{word.text}' is every packet, so the rest of the list says nothing",
+                    f"write '{ANY_WORD}' alone, or leave it out",
+                )
+            found.update(dict.fromkeys(traffic))
+        return tuple(found)
+
+
+def canonical_words(node: Node | None) -> list[str]:
+    """The words of a list in a spelling and order that do not depend on taste."""
+    if node is None:
+        return []
+    items = [node] if isinstance(node, Scalar) else list(getattr(node, "items", ()))
+    return sorted(_canonical(item.text) for item in items if isinstance(item, Scalar))
+
+
+def _canonical(word: str) -> str:
+    try:
+        if is_literal(word):
+            return format_service(parse_service(word))
+        return str(Net.parse(word)) if is_net_literal(word) else word
+    except ValueError:
+        # a fault that is noted elsewhere
+        return word

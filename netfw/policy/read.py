@@ -1,0 +1,110 @@
+"""Reads a whole policy: text in, typed data out, or every fault of the file at once."""
+
+from __future__ import annotations
+
+from netfw.errors import Where
+from netfw.ir.mark import parse_word
+from netfw.ir.mark_field import MarkField
+from netfw.policy.builtin_services import BUILTIN_SERVICES
+from netfw.policy.definitions import Definitions
+from netfw.policy.faults import Faults
+from netfw.policy.fields import Fields, read_fields, read_word
+from netfw.policy.model import Policy
+from netfw.policy.names import RESERVED_NAMES, Names
+from netfw.policy.net_literal import is_net_literal, read_net
+from netfw.policy.read_endpoints import read_endpoints
+from netfw.policy.read_nat import read_nat
+from netfw.policy.read_policies import read_policies
+from netfw.policy.service_literal import PROTOCOLS, LiteralFault, is_literal, parse_service
+from netfw.policy.source import Node, Scalar, parse_nodes
+from netfw.policy.traffic import Traffic
+
+VERSION = "1"
+"""The version of the language."""
+_KEYS = ("version", "marks", "endpoints", "nets", "services", "policies", "nat")
+
+
+def load(text: str, file: str) -> Policy:
+    """Read a policy. ``file`` is only what messages call it.
+
+    Raises PolicyError with every fault of the file, in its order.
+    """
+    faults = Faults()
+    root = parse_nodes(text, file, faults)
+    fields = None if root is None else read_fields(root, _KEYS, "a policy file", faults)
+    if fields is None:
+        faults.raise_if_any()
+        raise AssertionError("a file that cannot be read has a fault")
+    policy = _read_policy(fields, file, faults)
+    faults.raise_if_any()
+    return policy
+
+
+def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
+    _check_version(fields, faults)
+    marks = fields.entry("marks")
+    field = MarkField() if marks is None else _read_marks(marks.value, faults)
+    field_where = Where(file) if marks is None else marks.key.where
+    endpoints_node = fields.find("endpoints")
+    endpoints = read_endpoints(endpoints_node, faults) if endpoints_node else {}
+    nets = Definitions("net", read_net, is_net_literal, {}, faults)
+    nets_node = fields.find("nets")
+    if nets_node is not None:
+        nets.read(nets_node, RESERVED_NAMES)
+    services = Definitions("service", _read_service, is_literal, _builtin_services(), faults)
+    services_node = fields.find("services")
+    if services_node is not None:
+        services.read(services_node, RESERVED_NAMES | PROTOCOLS.keys())
+    names = Names(endpoints, nets, services)
+    policies_node, nat_node = fields.find("policies"), fields.find("nat")
+    at_endpoints, forward = (
+        read_policies(policies_node, names, faults) if policies_node else ((), ())
+    )
+    masquerades, dnats = read_nat(nat_node, names, faults) if nat_node else ((), ())
+    return Policy(
+        file,
+        field,
+        field_where,
+        tuple(endpoints.values()),
+        at_endpoints,
+        forward,
+        masquerades,
+        dnats,
+    )
+
+
+def _check_version(fields: Fields, faults: Faults) -> None:
+    node = fields.require("version", f"start the file with 'version: {VERSION}'")
+    word = read_word(node, "'version'", faults) if node else None
+    if word and word.text != VERSION:
+        faults.add(
+            word.where,
+            f"version '{word.text}' of the policy language is not known",
+            f"this netfw knows version {VERSION}",
+        )
+
+
+def _read_marks(node: Node, faults: Faults) -> MarkField:
+    fields = read_fields(node, ("mask",), "'marks'", faults)
+    mask = fields.require("mask", "write {mask: 0xf0000}") if fields else None
+    word = read_word(mask, "'mask'", faults) if mask else None
+    if word is not None:
+        try:
+            return MarkField(parse_word(word.text))
+        except ValueError as error:
+            faults.add(word.where, str(error), "a mask such as 0x0f000000 has exactly four bits")
+    return MarkField()
+
+
+def _read_service(word: Scalar, faults: Faults) -> Traffic | None:
+    try:
+        return parse_service(word.text)
+    except LiteralFault as error:
+        faults.add(word.where, str(error), error.hint)
+        return None
+
+
+def _builtin_services() -> dict[str, tuple[Traffic, ...]]:
+    return {
+        name: tuple(map(parse_service, literals)) for name, literals in BUILTIN_SERVICES.items()
+    }
