@@ -64,9 +64,7 @@ class RunTimes:
     @property
     def total(self) -> float:
         """All parts together."""
-        return (
-            self.setup + self.build + self.inject + self.trace + self.walk + self.compare
-        )
+        return self.setup + self.build + self.inject + self.trace + self.walk + self.compare
 
 
 @dataclass(slots=True)

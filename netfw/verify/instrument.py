@@ -1,0 +1,66 @@
+"""Rulesets made ready for the stage: every station there, and TRACE at both entrances."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from netfw.ir.match import CommentMatch
+from netfw.ir.names import ChainPolicy, Hook, TableName
+from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Chain, Rule, Ruleset, Table
+from netfw.ir.target import Trace
+
+TRACE_RULE = Rule((CommentMatch(f"{OWN_COMMENT_PREFIX}trace"),), Trace())
+TRACED_CHAINS = frozenset(
+    {(TableName.RAW, Hook.PREROUTING.value), (TableName.RAW, Hook.OUTPUT.value)}
+)
+"""Where TRACE stands, always as the first rule: the first tables that a packet meets.
+The kernel accepts it in raw only (xt_TRACE.c)."""
+
+
+def with_all_stations(ruleset: Ruleset) -> Ruleset:
+    """The ruleset with every table and built-in chain, so that the whole order can be seen."""
+    return Ruleset(
+        ruleset.family,
+        tuple(
+            Table.with_builtins(name, table.chains if (table := ruleset.table(name)) else ())
+            for name in TableName
+        ),
+    )
+
+
+def with_trace(ruleset: Ruleset) -> Ruleset:
+    """The ruleset with TRACE as the first rule of raw PREROUTING and OUTPUT."""
+    return Ruleset(
+        ruleset.family,
+        tuple(
+            Table(table.name, tuple(_traced(table.name, chain) for chain in table.chains))
+            for table in ruleset.tables
+        ),
+    )
+
+
+def _traced(table: TableName, chain: Chain) -> Chain:
+    if (table, chain.name) not in TRACED_CHAINS:
+        return chain
+    return replace(chain, rules=(TRACE_RULE, *chain.rules))
+
+
+def without_counters(ruleset: Ruleset) -> Ruleset:
+    """Only names, rules and policies: what can be compared with what was meant."""
+    return Ruleset(
+        ruleset.family,
+        tuple(
+            Table(
+                table.name,
+                tuple(
+                    Chain(
+                        chain.name,
+                        tuple(Rule(rule.matches, rule.target) for rule in chain.rules),
+                        chain.policy or (ChainPolicy.ACCEPT if chain.is_builtin else None),
+                    )
+                    for chain in sorted(table.chains, key=lambda chain: chain.name)
+                ),
+            )
+            for table in sorted(ruleset.tables, key=lambda table: table.name.value)
+        ),
+    )

@@ -1,0 +1,228 @@
+"""Probes that a policy asks for: each rule, its edges, the defaults, answers and translations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from netfw.ir.names import Family
+from netfw.ir.net import Net
+from netfw.ir.ruleset import Origin
+from netfw.policy.model import Direction, DnatPolicy, Endpoint, Policy, PolicyRule
+from netfw.policy.traffic import TCP, UDP
+from netfw.traverse.situation import Path
+from netfw.verify.layout import Layout, Link
+from netfw.verify.probe import Expected
+from netfw.verify.probe_writer import ProbeWriter, Staged, Way
+from netfw.verify.sample import (
+    ECHO,
+    ICMP_NUMBER,
+    ODD_PORT,
+    Kind,
+    address_outside,
+    addresses_in,
+    kinds_of,
+    kinds_outside,
+)
+
+UNDECLARED = "other0"
+"""An interface that the policy does not name: packets there are none of its business."""
+_NETS_TRIED = 4
+"""How many networks of a rule are tried at their edges; proof covers them all."""
+_LINK_PAIRS_TRIED = 4
+
+
+def concrete(name: str) -> str:
+    """An interface that a name stands for: ``veth+`` is ``veth0``."""
+    return f"{name[:-1][:14]}0" if name.endswith("+") else name
+
+
+def policy_layout(policy: Policy) -> Layout:
+    """A link for every interface that the policy names, and one for an undeclared one."""
+    names = [concrete(name) for endpoint in policy.endpoints for name in endpoint.interfaces]
+    undeclared = UNDECLARED
+    while policy.endpoint_of(undeclared) is not None:
+        undeclared = f"x{undeclared}"[:15]
+    return Layout.of_interfaces([*names, undeclared])
+
+
+def policy_probes(policy: Policy, family: Family, layout: Layout) -> ProbeWriter:
+    """All probes for a family; the layout learns the addresses that they need."""
+    writer = ProbeWriter(policy, family, layout)
+    _place_dnats(writer)
+    for entry in policy.endpoint_policies:
+        for direction in (Direction.INGRESS, Direction.EGRESS):
+            for rule in entry.rules(direction):
+                for endpoint in entry.at:
+                    _probe_rule(writer, rule, list(_ways(writer, endpoint, direction)))
+    for forward in policy.forward_policies:
+        ways = [
+            Way(came_by, leaves_by)
+            for came_by in _links(layout, forward.sources)
+            for leaves_by in _links(layout, forward.destinations)
+            if came_by is not leaves_by
+        ]
+        for rule in forward.rules:
+            _probe_rule(writer, rule, ways)
+    for dnat in policy.dnats:
+        _probe_dnat(writer, dnat)
+    _probe_defaults(writer)
+    return writer
+
+
+def _links(layout: Layout, endpoints: tuple[Endpoint, ...]) -> list[Link]:
+    if not endpoints:
+        return list(layout.links)
+    return [layout.link(concrete(name)) for endpoint in endpoints for name in endpoint.interfaces]
+
+
+def _ways(writer: ProbeWriter, endpoint: Endpoint, direction: Direction) -> Iterator[Way]:
+    """The ways of packets that a direction of an endpoint judges."""
+    elsewhere = [
+        link
+        for link in writer.layout.links
+        if writer.policy.endpoint_of(link.interface) is not endpoint
+    ]
+    for link in _links(writer.layout, (endpoint,)):
+        if endpoint.is_host:
+            yield Way(link, None) if direction is Direction.INGRESS else Way(None, link)
+        elif direction is Direction.INGRESS:
+            yield from (Way(other, link) for other in elsewhere[:2])
+        else:
+            yield Way(link, None)
+            yield from (Way(link, other) for other in elsewhere[:1])
+
+
+def _probe_rule(writer: ProbeWriter, rule: PolicyRule, ways: list[Way]) -> None:
+    """The first way gets every edge, the others one packet each."""
+    conditions = rule.conditions(writer.family)
+    if conditions is None:
+        return
+    inside = [kind for traffic in conditions.traffic for kind in kinds_of(traffic, writer.family)]
+    outside = [kind for traffic in conditions.traffic for kind in kinds_outside(traffic)]
+    sources = _usable(conditions.sources)
+    destinations = _usable(conditions.destinations)
+    sent: list[Staged] = []
+
+    def send(way: Way, kind: Kind, from_: list[int | None], to: list[int | None]) -> list[Staged]:
+        return _send(writer, rule.identity, way, kind, from_, to, rule.origin)
+
+    for way in ways[:1]:
+        for kind in (*inside, *outside):
+            sent += send(way, kind, sources[:1], destinations[:1])
+        for kind in inside[:1]:
+            more = [*sources[1:], *_beyond(conditions.sources)]
+            sent += send(way, kind, more, destinations[:1])
+            more = [*destinations[1:], *_beyond(conditions.destinations)]
+            sent += send(way, kind, sources[:1], more)
+    for way in ways[1:_LINK_PAIRS_TRIED]:
+        for kind in inside[:1]:
+            for destination in destinations:
+                staged = send(way, kind, sources[:1], [destination])
+                sent += staged
+                if staged:
+                    break
+    _answer_first(writer, sent)
+    if not sent:
+        writer.left_out.append(f"{rule.origin}: no packet of {writer.family} can be staged for it")
+
+
+def _usable(nets: tuple[Net, ...]) -> list[int | None]:
+    """Addresses at the edges of the first networks; [None] stands for any address."""
+    found: list[int | None] = []
+    for net in nets[:_NETS_TRIED]:
+        found += islice(addresses_in(net), 2)
+    return found or ([None] if not nets else [])
+
+
+def _beyond(nets: tuple[Net, ...]) -> list[int | None]:
+    found = (address_outside(net) for net in nets[:_NETS_TRIED])
+    return [address for address in found if address is not None]
+
+
+def _send(
+    writer: ProbeWriter,
+    group: str,
+    way: Way,
+    kind: Kind,
+    sources: list[int | None],
+    destinations: list[int | None],
+    origin: Origin | None,
+) -> list[Staged]:
+    sent = []
+    for source in sources:
+        for destination in destinations:
+            staged = writer.first(
+                group, way, kind, source=source, destination=destination, origin=origin
+            )
+            if staged is not None:
+                sent.append(staged)
+    return sent
+
+
+def _answer_first(writer: ProbeWriter, sent: list[Staged]) -> None:
+    """Let the first accepted packet of a rule be answered.
+
+    Not where this host's kernel has a say in the conversation: it answers pings itself, and it
+    resets TCP connections that no process has.
+    """
+    for staged in sent:
+        forwarded = staged.way.path is Path.FORWARDED
+        if staged.probe.expected is Expected.DENIED:
+            continue
+        if forwarded or staged.probe.packet.protocol == UDP:
+            writer.answer(staged)
+            return
+
+
+def _place_dnats(writer: ProbeWriter) -> None:
+    """Put the targets of port forwards behind a link by which they are not reached."""
+    family = writer.family
+    for dnat in writer.policy.dnats:
+        if dnat.family is not family:
+            continue
+        inputs = _links(writer.layout, dnat.inputs)
+        others = [link for link in writer.layout.links if link not in inputs]
+        placed = any(writer.layout.place(family, dnat.address, link) for link in others)
+        if not placed:
+            writer.left_out.append(f"{dnat.origin}: no place on the stage for its target")
+
+
+def _probe_dnat(writer: ProbeWriter, dnat: DnatPolicy) -> None:
+    conditions = dnat.conditions(writer.family)
+    if conditions is None:
+        return
+    sent: list[Staged] = []
+    for link in _links(writer.layout, dnat.inputs):
+        way = Way(link, None)
+        for traffic in conditions.traffic:
+            for kind in (*kinds_of(traffic, writer.family), *kinds_outside(traffic)):
+                for source in [*_usable(conditions.sources)[:2], *_beyond(conditions.sources)]:
+                    sent += _send(
+                        writer, dnat.origin.identity, way, kind, [source], [None], dnat.origin
+                    )
+    _answer_first(writer, sent)
+
+
+def _probe_defaults(writer: ProbeWriter) -> None:
+    """What no rule speaks of: odd packets everywhere, invalid ones, and smuggled marks."""
+    family, links = writer.family, writer.layout.links
+    ping: Kind = (ICMP_NUMBER[family], 0, (ECHO[family], 0))
+    odd: tuple[Kind, ...] = ((UDP, ODD_PORT, (0, 0)), (TCP, ODD_PORT, (0, 0)), ping)
+    ways = [way for link in links for way in (Way(link, None), Way(None, link))]
+    ways += [
+        Way(came_by, leaves_by)
+        for came_by in links
+        for leaves_by in links
+        if came_by is not leaves_by
+    ][: 10 * _LINK_PAIRS_TRIED]
+    smuggled = writer.policy.field.mask
+    for way in ways:
+        group = f"default {' -> '.join(name or 'this host' for name in way.interfaces)}"
+        for kind in odd:
+            staged = writer.first(group, way, kind)
+            if staged is not None and kind[0] == UDP:
+                _answer_first(writer, [staged])
+        writer.first(group, way, odd[1], tcp_flags=0)
+        if way.came_by is None:
+            writer.first(group, way, odd[0], mark=smuggled)

@@ -1,0 +1,245 @@
+"""Writes probes for a policy: numbers them, stages addresses, asks the policy's meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from netfw.ir.match import ConnectionState
+from netfw.ir.names import Family
+from netfw.ir.ruleset import Origin
+from netfw.policy.judge import Flow, Verdict, is_about, judge
+from netfw.policy.model import DnatPolicy, Policy
+from netfw.policy.traffic import TCP
+from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
+from netfw.traverse.situation import Path, Phase
+from netfw.verify.layout import Layout, Link
+from netfw.verify.probe import Expected, Probe
+from netfw.verify.sample import ECHO_ANSWER, Kind
+
+_EXPECTED = {
+    Verdict.ALLOWED: Expected.ACCEPTED,
+    Verdict.DENIED: Expected.DENIED,
+    Verdict.NOT_COVERED: Expected.NOT_COVERED,
+}
+_FIRST_SOURCE_PORT = 30000
+MAX_PROBES = 60000
+"""A probe's number has 16 bits in the packet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The link a packet comes in by (None: this host sends it) and the one it leaves by
+    (None: it is for this host)."""
+
+    came_by: Link | None
+    leaves_by: Link | None
+
+    @property
+    def path(self) -> Path:
+        """The path through the host."""
+        if self.came_by is None:
+            return Path.LOCAL_OUT
+        return Path.LOCAL_IN if self.leaves_by is None else Path.FORWARDED
+
+    @property
+    def interfaces(self) -> tuple[str, str]:
+        """In- and out-interface, empty where there is none."""
+        came_by, leaves_by = self.came_by, self.leaves_by
+        return (
+            came_by.interface if came_by else "",
+            leaves_by.interface if leaves_by else "",
+        )
+
+    @property
+    def reversed(self) -> Way:
+        """The way of an answer."""
+        return Way(self.leaves_by, self.came_by)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A probe together with the way its packet takes and the packet as it ends up."""
+
+    probe: Probe
+    way: Way
+    translated: Packet
+
+
+@dataclass(slots=True)
+class ProbeWriter:
+    """Collects the probes of one family. Every first packet has a source port (or echo
+    identifier) of its own, so that no probe meets another's connection.
+
+    ``left_out`` says what could not be staged, and why.
+    """
+
+    policy: Policy
+    family: Family
+    layout: Layout
+    probes: list[Probe] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def first(
+        self,
+        group: str,
+        way: Way,
+        kind: Kind,
+        *,
+        source: int | None = None,
+        destination: int | None = None,
+        origin: Origin | None = None,
+        mark: int = 0,
+        tcp_flags: int = SYN,
+    ) -> Staged | None:
+        """A first packet of a connection; None where the stage cannot hold it."""
+        family = self.family
+        if source is None:
+            source = self._end(way.came_by, way.leaves_by)
+        if destination is None:
+            destination = self._end(way.leaves_by, way.came_by)
+        elif not self._stage(destination, way):
+            return None
+        number = len(self.probes) + 1
+        if number > MAX_PROBES:
+            return None
+        protocol, port, (icmp_type, icmp_code) = kind
+        has_ports = protocol in PORT_PROTOCOLS
+        packet = Packet(
+            family,
+            source,
+            destination,
+            protocol,
+            source_port=_FIRST_SOURCE_PORT + number % 30000 if has_ports else 0,
+            destination_port=port,
+            tcp_flags=tcp_flags if protocol == TCP else 0,
+            icmp_type=icmp_type,
+            icmp_code=icmp_code,
+            icmp_id=0 if has_ports else number,
+            in_interface=way.interfaces[0],
+            mark=mark,
+        )
+        dnat = self._dnat_of(packet, way)
+        translated = packet
+        if dnat is not None:
+            behind = self.layout.link_behind(family, dnat.address)
+            if behind is None or behind is way.came_by:
+                return None
+            way = Way(way.came_by, behind)
+            translated = replace(
+                packet,
+                destination=dnat.address,
+                destination_port=dnat.ports.first if dnat.ports else port,
+            )
+        invalid = protocol == TCP and tcp_flags == 0
+        state = ConnectionState.INVALID if invalid else ConnectionState.NEW
+        expected = self._expected(translated, way, state, translated=dnat is not None)
+        probe = Probe(
+            number,
+            group,
+            str(packet) if not mark else f"{packet} with mark {mark:#x}",
+            packet,
+            way.path,
+            Phase.INVALID if invalid else Phase.FIRST,
+            expected=expected,
+            origin=origin,
+        )
+        self.probes.append(probe)
+        return Staged(probe, way, self._masqueraded(translated, way))
+
+    def answer(self, staged: Staged) -> None:
+        """The answer to an accepted first packet, and the packet that follows the answer."""
+        first, way, seen = staged.probe, staged.way, staged.translated
+        back = way.reversed
+        answer = replace(
+            seen,
+            source=seen.destination,
+            destination=seen.source,
+            source_port=seen.destination_port,
+            destination_port=seen.source_port,
+            tcp_flags=SYN | ACK if seen.protocol == TCP else 0,
+            icmp_type=ECHO_ANSWER.get(seen.icmp_type, 0),
+            in_interface=back.interfaces[0],
+            mark=0,
+        )
+        self._follow(first, "answer to ", answer, back, Phase.REPLY, 1)
+        later = replace(first.packet, tcp_flags=ACK if seen.protocol == TCP else 0)
+        self._follow(first, "after the answer: ", later, way, Phase.ESTABLISHED, 2)
+
+    def _follow(
+        self, first: Probe, what: str, packet: Packet, way: Way, phase: Phase, wave: int
+    ) -> None:
+        number = len(self.probes) + 1
+        if number > MAX_PROBES:
+            return
+        expected = self._expected(packet, way, ConnectionState.ESTABLISHED, translated=False)
+        self.probes.append(
+            replace(
+                first,
+                number=number,
+                what=f"{what}{first.what}",
+                packet=packet,
+                path=way.path,
+                phase=phase,
+                wave=wave,
+                expected=expected,
+            )
+        )
+
+    def _end(self, link: Link | None, other: Link | None) -> int:
+        if link is not None:
+            return link.far(self.family)
+        if other is None:
+            raise ValueError("a packet comes in by a link, leaves by one, or both")
+        return other.near(self.family)
+
+    def _stage(self, destination: int, way: Way) -> bool:
+        if way.leaves_by is not None:
+            return self.layout.place(self.family, destination, way.leaves_by)
+        if way.came_by is None:
+            return False
+        return self.layout.adopt(self.family, destination, way.came_by)
+
+    def _dnat_of(self, packet: Packet, way: Way) -> DnatPolicy | None:
+        if way.came_by is None:
+            return None
+        endpoint = self.policy.endpoint_of(way.came_by.interface)
+        flow = self._flow(packet, way, ConnectionState.NEW, translated=False)
+        for dnat in self.policy.dnats:
+            if endpoint in dnat.inputs and is_about(dnat.conditions(self.family), flow):
+                return dnat
+        return None
+
+    def _masqueraded(self, packet: Packet, way: Way) -> Packet:
+        if way.leaves_by is None:
+            return packet
+        came_by = self.policy.endpoint_of(way.interfaces[0]) if way.came_by else None
+        leaves_by = self.policy.endpoint_of(way.interfaces[1])
+        for masquerade in self.policy.masquerades:
+            if (
+                self.family in masquerade.families
+                and leaves_by in masquerade.out
+                and (not masquerade.sources or came_by in masquerade.sources)
+            ):
+                return replace(packet, source=way.leaves_by.near(self.family))
+        return packet
+
+    def _flow(self, packet: Packet, way: Way, state: ConnectionState, *, translated: bool) -> Flow:
+        came_by, leaves_by = way.interfaces
+        return Flow(
+            packet.family,
+            came_by,
+            leaves_by,
+            packet.source,
+            packet.destination,
+            packet.protocol,
+            packet.destination_port,
+            (packet.icmp_type, packet.icmp_code),
+            state,
+            translated,
+        )
+
+    def _expected(
+        self, packet: Packet, way: Way, state: ConnectionState, *, translated: bool
+    ) -> Expected:
+        flow = self._flow(packet, way, state, translated=translated)
+        return _EXPECTED[judge(self.policy, flow).verdict]

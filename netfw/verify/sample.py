@@ -1,0 +1,87 @@
+"""Numbers at and just outside the edges of what a rule asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netfw.ir.names import Family
+from netfw.ir.net import Net
+from netfw.policy.traffic import ICMPV6, TCP, UDP, Traffic
+from netfw.traverse.packet import ICMP
+
+_UNROUTABLE = {
+    Family.IPV4: tuple(
+        map(Net.parse, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "169.254.0.0/16"))
+    ),
+    Family.IPV6: tuple(map(Net.parse, ("::/127", "ff00::/8", "fe80::/10", "::ffff:0:0/96"))),
+}
+"""Addresses that the kernel refuses to take in or send on, whatever the rules say."""
+ECHO = {Family.IPV4: 8, Family.IPV6: 128}
+"""The type of an echo request."""
+ECHO_ANSWER = {8: 0, 128: 129}
+"""The type of the answer, by that of the request."""
+ICMP_NUMBER = {Family.IPV4: ICMP, Family.IPV6: ICMPV6}
+ODD_PORT = 65533
+"""A port that policies seldom name."""
+_SENDABLE = frozenset({TCP, UDP})
+
+Kind = tuple[int, int, tuple[int, int]]
+"""Protocol, destination port, ICMP type and code."""
+
+
+def addresses_in(net: Net) -> Iterator[int]:
+    """The first, the last and some addresses between of a network, without those at its edges
+    that stand for the network itself, and without what cannot be routed."""
+    family = net.family
+    span = ~net.mask & ((1 << family.bits) - 1)
+    if net.prefix_length is None or net.is_single:
+        candidates = [net.address]
+    elif span == 1:
+        candidates = [net.address, net.address | 1]
+    else:
+        inner = [net.address + 1, net.address | (span - 1)]
+        candidates = [*inner, *(net.address + offset for offset in range(2, min(span, 250)))]
+    for address in dict.fromkeys(candidates):
+        if not any(address in bad for bad in _UNROUTABLE[family]):
+            yield address
+
+
+def address_outside(net: Net) -> int | None:
+    """The address right below or above a network, or None if there is none to be sent from."""
+    top = (1 << net.family.bits) - 1
+    last = net.address | (~net.mask & top)
+    for address in (last + 1, net.address - 1):
+        inside = 0 < address < top
+        if inside and not any(address in bad for bad in _UNROUTABLE[net.family]):
+            return address
+    return None
+
+
+def kinds_of(traffic: Traffic, family: Family) -> Iterator[Kind]:
+    """Packets of a kind of traffic at its edges, in protocols that the stage can send."""
+    protocol = traffic.protocol
+    if protocol is None:
+        yield UDP, ODD_PORT, (0, 0)
+        return
+    if protocol == ICMP_NUMBER[family]:
+        if traffic.icmp is None:
+            yield protocol, 0, (ECHO[family], 0)
+        elif traffic.icmp.type == ECHO[family]:
+            yield protocol, 0, (traffic.icmp.type, 0)
+        return
+    if protocol not in _SENDABLE:
+        return
+    if traffic.ports is None:
+        yield protocol, ODD_PORT, (0, 0)
+        return
+    for port in dict.fromkeys((traffic.ports.first, traffic.ports.last)):
+        yield protocol, port, (0, 0)
+
+
+def kinds_outside(traffic: Traffic) -> Iterator[Kind]:
+    """Packets just outside a kind of traffic."""
+    if traffic.protocol not in _SENDABLE or traffic.ports is None:
+        return
+    for port in (traffic.ports.first - 1, traffic.ports.last + 1):
+        if 0 < port < 65536:
+            yield traffic.protocol, port, (0, 0)
