@@ -69,6 +69,15 @@ class Step(NamedTuple):
         return f"{text} mark {self.mark_after:#x}"
 
 
+class Addressing(NamedTuple):
+    """A packet's addresses and ports (0 where it has none) as they are at some point."""
+
+    source: int
+    source_port: int
+    destination: int
+    destination_port: int
+
+
 class End(Enum):
     """Where a packet's way ended."""
 
@@ -87,6 +96,8 @@ class Traversal:
     """Steps in order, and where they ended.
 
     ``detail`` says more: the interface a packet left by, why it stopped, or what is not known.
+    ``mark`` and ``final`` are the packet's mark and addressing at the end; ``final`` is None where
+    nobody saw it.
     ``optional`` holds the indexes of steps that may or may not happen (a LOG behind a rate limit).
     """
 
@@ -94,6 +105,7 @@ class Traversal:
     end: End
     detail: str = ""
     mark: int = 0
+    final: Addressing | None = None
     optional: frozenset[int] = frozenset()
 
     @property

@@ -37,7 +37,7 @@ from netfw.traverse.hooks import HOOKS, KernelPoint
 from netfw.traverse.host_facts import LOOPBACK, HostFacts
 from netfw.traverse.packet import Packet
 from netfw.traverse.skb import Skb
-from netfw.traverse.traversal import End, Outcome, Station, Step, Traversal
+from netfw.traverse.traversal import Addressing, End, Outcome, Station, Step, Traversal
 
 _CONNTRACK_MATCHES = (ConntrackMatch, StateMatch, ConnmarkMatch)
 _CONNTRACK_TARGETS = (Ct, Snat, Dnat, Masquerade, Redirect, SetConnmark, SaveMark, RestoreMark)
@@ -174,7 +174,8 @@ class Walker:
                 end, detail = trip.arrive()
         except _Stop as stop:
             end, detail = stop.end, stop.detail
-        return Traversal(tuple(steps), end, detail, skb.mark, frozenset(optional))
+        final = Addressing(skb.source, skb.source_port, skb.destination, skb.destination_port)
+        return Traversal(tuple(steps), end, detail, skb.mark, final, frozenset(optional))
 
 
 class _Trip:
