@@ -9,7 +9,9 @@ from __future__ import annotations
 _LITERALS = {
     "bgp": ("tcp/179",),
     "dhcp": ("udp/67",),
+    "dhcp-client": ("udp/68",),
     "dhcpv6": ("udp/547",),
+    "dhcpv6-client": ("udp/546",),
     "dns": ("udp/53", "tcp/53"),
     "dns-over-tls": ("tcp/853",),
     "http": ("tcp/80",),

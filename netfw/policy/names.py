@@ -16,7 +16,8 @@ from netfw.policy.source import Node, Scalar
 from netfw.policy.traffic import ANY, Traffic
 
 RESERVED_NAMES = frozenset(
-    {"any", "dispatch", "field", "forward", "hook", "nat", "netfw", "not", "verdict"}
+    {"any", "field", "forward", "hook", "nat", "netfw", "not"}
+    | {"policy", "stage", "through", "verdict"}
 )
 """First parts of the identities of netfw's own rules, and words of the language."""
 RESERVED_RULE_NAMES = frozenset(

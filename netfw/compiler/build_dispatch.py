@@ -1,0 +1,87 @@
+"""filter: from a hook to the stages of a packet, and from the mark to a verdict."""
+
+from __future__ import annotations
+
+from netfw.compiler import chain_name
+from netfw.compiler.draft import Draft, make_rule
+from netfw.compiler.term import InterfacePair, interface_matches
+from netfw.ir.match import MarkMatch, Way
+from netfw.ir.names import Hook, TableName
+from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
+from netfw.ir.target import Accept, Drop, Jump
+from netfw.policy.model import Direction, Endpoint
+
+
+def build_dispatch(draft: Draft) -> Draft:
+    """Make NETFW-INPUT, NETFW-FORWARD and NETFW-OUTPUT, those of them that have work."""
+    for hook, rules in (
+        (Hook.INPUT, _input(draft)),
+        (Hook.FORWARD, _forward(draft)),
+        (Hook.OUTPUT, _output(draft)),
+    ):
+        if rules:
+            chain = Chain(OWN_CHAIN_PREFIX + hook.value, tuple(rules))
+            draft = draft.with_chains(TableName.FILTER, chain)
+    return draft
+
+
+def _input(draft: Draft) -> list[Rule]:
+    """To this host: ingress of a host endpoint, egress of a workload."""
+    rules = []
+    for endpoint in draft.policy.endpoints:
+        direction = Direction.INGRESS if endpoint.is_host else Direction.EGRESS
+        rules += _into_stage(endpoint, direction, Way.IN)
+    return [*rules, _accept(draft), _drop(draft)] if rules else []
+
+
+def _output(draft: Draft) -> list[Rule]:
+    """From this host. What it sends to its workloads is not judged: a host that cannot reach
+    them can neither check nor repair them."""
+    rules = []
+    for endpoint in draft.policy.hosts:
+        if draft.policy.is_covered(endpoint, Direction.EGRESS):
+            rules += _into_stage(endpoint, Direction.EGRESS, Way.OUT)
+    return [*rules, _accept(draft), _drop(draft)] if rules else []
+
+
+def _forward(draft: Draft) -> list[Rule]:
+    """Through this host: up to three stages, and a drop behind each, so that all must allow."""
+    rules: list[Rule] = []
+    workloads = draft.policy.workloads
+    for endpoint in workloads:
+        rules += _into_stage(endpoint, Direction.EGRESS, Way.IN)
+    if workloads:
+        rules.append(_drop(draft))
+    if draft.policy.forward_policies:
+        where = draft.policy.forward_policies[0].where
+        origin = Origin(where, "stage/forward", "the forward policies")
+        rules += [make_rule(origin, Jump(chain_name.FORWARD_STAGE)), _drop(draft)]
+    for endpoint in workloads:
+        rules += _into_stage(endpoint, Direction.INGRESS, Way.OUT)
+    if workloads:
+        rules.append(_drop(draft))
+    return [*rules, _accept(draft)] if rules else []
+
+
+def _into_stage(endpoint: Endpoint, direction: Direction, way: Way) -> list[Rule]:
+    origin = Origin(
+        endpoint.where,
+        f"stage/{endpoint.name}-{direction.value}",
+        f"{direction.value} of endpoint {endpoint.name}",
+    )
+    chain = chain_name.chain_of_endpoint(endpoint, direction)
+    rules = []
+    for name in endpoint.interfaces:
+        pair: InterfacePair = (name, None) if way is Way.IN else (None, name)
+        rules.append(make_rule(origin, Jump(chain), *interface_matches(pair)))
+    return rules
+
+
+def _accept(draft: Draft) -> Rule:
+    origin = Origin(draft.file, "verdict/accept", "checked and accepted")
+    return make_rule(origin, Accept(), MarkMatch(draft.field.accepted))
+
+
+def _drop(draft: Draft) -> Rule:
+    origin = Origin(draft.file, "verdict/drop", "checked and not accepted")
+    return make_rule(origin, Drop(), MarkMatch(draft.field.denied))

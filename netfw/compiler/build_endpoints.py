@@ -1,0 +1,122 @@
+"""filter: a stage for each direction of an endpoint that the policy covers."""
+
+from __future__ import annotations
+
+from netfw.compiler import chain_name
+from netfw.compiler.draft import Draft, make_rule
+from netfw.compiler.policy_rule import compile_rule
+from netfw.compiler.stage import (
+    INLINE_RULES,
+    allow_translated,
+    call_chain,
+    end_stage,
+    return_if_decided,
+    start_stage,
+)
+from netfw.ir.match import IcmpMatch, ProtocolMatch
+from netfw.ir.names import Family, TableName
+from netfw.ir.ruleset import Chain, Origin, Rule
+from netfw.ir.target import Goto, Jump
+from netfw.policy.model import Direction, Endpoint, EndpointPolicy
+from netfw.policy.traffic import ICMPV6
+
+_ROUTER_ADVERTISEMENT = 134
+_DIRECTIONS = (Direction.INGRESS, Direction.EGRESS)
+
+
+def build_endpoints(draft: Draft) -> Draft:
+    """Make the chains of policies that are used at several endpoints, then the stages."""
+    policies = [
+        _policy_chain(draft, policy, direction)
+        for policy in draft.policy.endpoint_policies
+        for direction in _DIRECTIONS
+        if _has_own_chain(draft, policy, direction)
+    ]
+    stages = [
+        _stage(draft, endpoint, direction)
+        for endpoint in draft.policy.endpoints
+        for direction in _DIRECTIONS
+        if draft.policy.is_covered(endpoint, direction)
+    ]
+    return draft.with_chains(TableName.FILTER, *policies, *stages)
+
+
+def _has_own_chain(draft: Draft, policy: EndpointPolicy, direction: Direction) -> bool:
+    """Rules that stand at one endpoint stand in its chain; so do a few that are repeated."""
+    rules = policy.rules(direction)
+    if len(policy.at) == 1 or len(rules) * len(policy.at) <= INLINE_RULES:
+        return False
+    return any(draft.family in rule.families for rule in rules)
+
+
+def _policy_chain(draft: Draft, policy: EndpointPolicy, direction: Direction) -> Chain:
+    rules = [
+        compiled
+        for rule in policy.rules(direction)
+        for compiled in compile_rule(rule, draft.family)
+    ]
+    return Chain(chain_name.chain_of_policy(policy.name, direction), tuple(rules))
+
+
+def _stage(draft: Draft, endpoint: Endpoint, direction: Direction) -> Chain:
+    # what enters a workload has been through the stages of where it came from
+    is_later = not endpoint.is_host and direction is Direction.INGRESS
+    rules = start_stage(draft, endpoint.name, endpoint.where, is_later=is_later)
+    if not is_later and draft.family is Family.IPV6:
+        rules += _allow_neighbours(draft, endpoint)
+    for policy in draft.policy.policies_at(endpoint, direction):
+        if _has_own_chain(draft, policy, direction):
+            chain = chain_name.chain_of_policy(policy.name, direction)
+            origin = Origin(
+                policy.where,
+                f"policy/{policy.name}",
+                f"policy {policy.name}, {direction.value}",
+            )
+            rules += call_chain(draft, chain, origin)
+            continue
+        for rule in policy.rules(direction):
+            rules += compile_rule(rule, draft.family)
+    rules += _allow_translated_at(draft, endpoint, direction)
+    rules.append(end_stage(endpoint.name, endpoint.where))
+    return Chain(chain_name.chain_of_endpoint(endpoint, direction), tuple(rules))
+
+
+def _allow_neighbours(draft: Draft, endpoint: Endpoint) -> list[Rule]:
+    """Without neighbour discovery there is no IPv6. Only a workload must not pose as a router."""
+    rules = []
+    if not endpoint.is_host:
+        origin = Origin(
+            endpoint.where,
+            f"{endpoint.name}/router-advertisement",
+            "a workload is not a router for this host",
+        )
+        rules.append(
+            make_rule(
+                origin,
+                Goto(chain_name.DENY),
+                ProtocolMatch(ICMPV6),
+                IcmpMatch("icmp6", _ROUTER_ADVERTISEMENT),
+            )
+        )
+    origin = Origin(
+        endpoint.where,
+        f"{endpoint.name}/neighbour-discovery",
+        "IPv6 does not work without it",
+    )
+    rules.append(make_rule(origin, Jump(chain_name.NEIGHBOUR), ProtocolMatch(ICMPV6)))
+    rules.append(return_if_decided(draft))
+    return rules
+
+
+def _allow_translated_at(draft: Draft, endpoint: Endpoint, direction: Direction) -> list[Rule]:
+    """What a dnat redirects to this host, away from a workload, or into one."""
+    enters_here = (
+        direction is Direction.INGRESS if endpoint.is_host else direction is Direction.EGRESS
+    )
+    rules: list[Rule] = []
+    for dnat in draft.policy.dnats:
+        if enters_here and endpoint in dnat.inputs:
+            rules += allow_translated(dnat, draft.family, match_input=False)
+        elif not endpoint.is_host and direction is Direction.INGRESS:
+            rules += allow_translated(dnat, draft.family, match_input=True)
+    return rules

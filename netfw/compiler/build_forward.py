@@ -1,0 +1,97 @@
+"""filter: the stage of the forward policies, for packets through endpoints that they name."""
+
+from __future__ import annotations
+
+from netfw.compiler import chain_name
+from netfw.compiler.draft import Draft, make_rule
+from netfw.compiler.policy_rule import compile_rule
+from netfw.compiler.stage import (
+    INLINE_RULES,
+    allow_translated,
+    call_chain,
+    end_stage,
+    start_stage,
+)
+from netfw.compiler.term import InterfacePair, interface_matches
+from netfw.ir.names import TableName
+from netfw.ir.ruleset import Chain, Origin, Rule
+from netfw.ir.target import Goto
+from netfw.policy.model import Direction, Endpoint, ForwardPolicy
+
+OWNER = "forward"
+"""What the identities of the stage's own rules start with."""
+
+
+def build_forward(draft: Draft) -> Draft:
+    """Make the stage, its entrance, and a chain for each policy with more than a few rules."""
+    policies = draft.policy.forward_policies
+    if not policies:
+        return draft
+    where = policies[0].where
+    # every workload has a stage of its own for what it sends, and that comes first
+    is_later = bool(draft.policy.workloads)
+    rules = start_stage(draft, OWNER, where, is_later=is_later)
+    chains: list[Chain] = []
+    for policy in policies:
+        rules += _place_policy(draft, policy, chains)
+    for dnat in draft.policy.dnats:
+        rules += allow_translated(dnat, draft.family, match_input=True)
+    rules.append(end_stage(OWNER, where))
+    return draft.with_chains(
+        TableName.FILTER,
+        _entrance(draft),
+        Chain(chain_name.FORWARD_RULES, tuple(rules)),
+        *chains,
+    )
+
+
+def _entrance(draft: Draft) -> Chain:
+    """Into the stage for what comes in or leaves by a named endpoint, by goto: once at most."""
+    rules = []
+    for endpoint in draft.policy.endpoints:
+        if not draft.policy.is_covered(endpoint, Direction.FORWARD):
+            continue
+        origin = Origin(
+            endpoint.where,
+            f"through/{endpoint.name}",
+            f"forwarding through {endpoint.name} is judged by the forward policies",
+        )
+        pairs: list[InterfacePair] = [(name, None) for name in endpoint.interfaces]
+        pairs += [(None, name) for name in endpoint.interfaces]
+        rules += [
+            make_rule(origin, Goto(chain_name.FORWARD_RULES), *interface_matches(pair))
+            for pair in pairs
+        ]
+    return Chain(chain_name.FORWARD_STAGE, tuple(rules))
+
+
+def _place_policy(draft: Draft, policy: ForwardPolicy, chains: list[Chain]) -> list[Rule]:
+    """The policy's rules with their interfaces, or a call of its chain with them."""
+    pairs = _pairs(policy)
+    if len(policy.rules) * len(pairs) <= INLINE_RULES:
+        return [
+            compiled
+            for rule in policy.rules
+            for compiled in compile_rule(rule, draft.family, pairs)
+        ]
+    rules = [compiled for rule in policy.rules for compiled in compile_rule(rule, draft.family)]
+    if not rules:
+        return []
+    name = chain_name.chain_of_policy(policy.name, Direction.FORWARD)
+    chains.append(Chain(name, tuple(rules)))
+    origin = Origin(policy.where, f"policy/{policy.name}", f"policy {policy.name}")
+    return call_chain(draft, name, origin, pairs)
+
+
+def _pairs(policy: ForwardPolicy) -> tuple[InterfacePair, ...]:
+    return tuple(
+        (way_in, way_out)
+        for way_in in _interfaces(policy.sources)
+        for way_out in _interfaces(policy.destinations)
+    )
+
+
+def _interfaces(endpoints: tuple[Endpoint, ...]) -> tuple[str | None, ...]:
+    if not endpoints:
+        return (None,)
+    return tuple(name for endpoint in endpoints for name in endpoint.interfaces)

@@ -1,0 +1,88 @@
+"""filter: the chains in which decisions end, each writing both verdict bits at once."""
+
+from __future__ import annotations
+
+from netfw.compiler import chain_name
+from netfw.compiler.draft import Draft, make_rule
+from netfw.ir.match import IcmpMatch, ProtocolMatch
+from netfw.ir.names import Family, TableName
+from netfw.ir.ruleset import Chain, Origin, Rule
+from netfw.ir.target import Goto, Jump, Reject, SetMark
+from netfw.policy.traffic import ICMPV6, TCP
+
+_NEIGHBOUR_TYPES = (
+    (133, "router-solicitation"),
+    (134, "router-advertisement"),
+    (135, "neighbour-solicitation"),
+    (136, "neighbour-advertisement"),
+    (130, "multicast-listener-query"),
+    (131, "multicast-listener-report"),
+    (132, "multicast-listener-done"),
+    (143, "multicast-listener-report-v2"),
+)
+"""ICMPv6 types of neighbour discovery (RFC 4861) and multicast listeners (RFC 2710, 3810)."""
+
+_UNREACHABLE = {
+    Family.IPV4: "icmp-port-unreachable",
+    Family.IPV6: "icmp6-port-unreachable",
+}
+
+
+def build_verdicts(draft: Draft) -> Draft:
+    """Make those verdict chains that some rule goes to."""
+    made = (
+        _neighbour_chain(draft),
+        _mark_chain(draft, chain_name.ALLOW, "allow"),
+        _mark_chain(draft, chain_name.DENY, "deny"),
+        _reject_chain(draft),
+    )
+    for chain in made:
+        if _is_called(draft, chain.name):
+            draft = draft.with_chains(TableName.FILTER, chain)
+    return draft
+
+
+def _is_called(draft: Draft, name: str) -> bool:
+    return any(
+        isinstance(rule.target, Goto | Jump) and rule.target.chain == name
+        for chain in draft.in_table(TableName.FILTER)
+        for rule in chain.rules
+    )
+
+
+def _mark_chain(draft: Draft, name: str, word: str) -> Chain:
+    return Chain(name, (_mark(draft, word),))
+
+
+def _mark(draft: Draft, word: str) -> Rule:
+    mark = draft.field.accepted if word == "allow" else draft.field.denied
+    origin = Origin(draft.file, f"verdict/{word}", f"the verdict is {word}")
+    return make_rule(origin, SetMark(mark))
+
+
+def _reject_chain(draft: Draft) -> Chain:
+    """Deny with an answer. The mark tells whoever looks at the packet last what was decided."""
+    origin = Origin(draft.file, "verdict/reject", "the verdict is deny, and the sender is told")
+    return Chain(
+        chain_name.REJECT,
+        (
+            _mark(draft, "deny"),
+            make_rule(origin, Reject("tcp-reset"), ProtocolMatch(TCP)),
+            make_rule(origin, Reject(_UNREACHABLE[draft.family])),
+        ),
+    )
+
+
+def _neighbour_chain(draft: Draft) -> Chain:
+    return Chain(
+        chain_name.NEIGHBOUR,
+        tuple(
+            make_rule(
+                Origin(draft.file, f"netfw/{name}", "IPv6 does not work without it"),
+                Goto(chain_name.ALLOW),
+                ProtocolMatch(ICMPV6),
+                IcmpMatch("icmp6", number),
+            )
+            for number, name in _NEIGHBOUR_TYPES
+        ),
+    )

@@ -1,0 +1,48 @@
+"""Names of chains: telling, at most 28 bytes, and never the same for two things."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from netfw.ir.names import MAX_CHAIN_NAME
+from netfw.ir.ruleset import OWN_CHAIN_PREFIX
+from netfw.policy.model import Direction, Endpoint
+
+ALLOW = OWN_CHAIN_PREFIX + "ALLOW"
+DENY = OWN_CHAIN_PREFIX + "DENY"
+REJECT = OWN_CHAIN_PREFIX + "REJECT"
+NEIGHBOUR = OWN_CHAIN_PREFIX + "NEIGHBOUR"
+FORWARD_STAGE = OWN_CHAIN_PREFIX + "FORWARD-STAGE"
+FORWARD_RULES = OWN_CHAIN_PREFIX + "FORWARD-RULES"
+
+_HASH = 7
+"""Base-32 digits, 35 bits: two names out of a thousand that are shortened to the same start
+meet with a chance of 1 to 70,000, and then the ruleset is refused, not wrong."""
+
+
+def chain_of_endpoint(endpoint: Endpoint, direction: Direction) -> str:
+    """The chain that judges a direction of an endpoint: ``NETFW-IN-wan``, ``NETFW-TO-pods``."""
+    ingress = direction is Direction.INGRESS
+    if endpoint.is_host:
+        return _name("IN-" if ingress else "OUT-", endpoint.name)
+    return _name("TO-" if ingress else "FROM-", endpoint.name)
+
+
+def chain_of_policy(policy_name: str, direction: Direction) -> str:
+    """The chain with the rules of a policy: ``NETFW-P-public-IN``, ``NETFW-P-lan-to-internet``.
+
+    Names in a policy are in lower case, so that the suffix can be no part of one.
+    """
+    suffix = {Direction.INGRESS: "-IN", Direction.EGRESS: "-OUT", Direction.FORWARD: ""}
+    return _name("P-", policy_name, suffix[direction])
+
+
+def _name(prefix: str, name: str, suffix: str = "") -> str:
+    """The name in full, or its start, a dot (which no name holds), and a hash."""
+    prefix = OWN_CHAIN_PREFIX + prefix
+    room = MAX_CHAIN_NAME - len(prefix) - len(suffix)
+    if len(name) > room:
+        digest = base64.b32encode(hashlib.sha256(name.encode()).digest()).decode().lower()
+        name = f"{name[: room - _HASH - 1]}.{digest[:_HASH]}"
+    return prefix + name + suffix

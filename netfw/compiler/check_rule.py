@@ -1,0 +1,163 @@
+"""Checks one compiled rule: limits of names, legality in its table and hooks, our bits only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netfw.compiler.term import MULTIPORT_SLOTS
+from netfw.ir.mark import MaskedWord
+from netfw.ir.mark_field import MarkField
+from netfw.ir.match import (
+    AddressMatch,
+    IcmpMatch,
+    InterfaceMatch,
+    MarkMatch,
+    Match,
+    MultiportMatch,
+    ProtocolMatch,
+    TcpMatch,
+    UdpMatch,
+    UnknownMatch,
+    Way,
+)
+from netfw.ir.names import (
+    MAX_COMMENT,
+    MAX_INTERFACE_NAME,
+    MAX_LOG_PREFIX,
+    Family,
+    Hook,
+    TableName,
+)
+from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Rule
+from netfw.ir.target import (
+    Accept,
+    Dnat,
+    Drop,
+    Log,
+    Masquerade,
+    Reject,
+    SetMark,
+    UnknownTarget,
+)
+from netfw.policy.traffic import ICMP, ICMPV6, PROTOCOLS_WITH_PORTS, TCP, UDP
+
+_NO_OUT = frozenset({Hook.PREROUTING, Hook.INPUT})
+_NO_IN = frozenset({Hook.OUTPUT})
+_REJECT_HOOKS = frozenset({Hook.INPUT, Hook.FORWARD, Hook.OUTPUT})
+_DNAT_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
+_ICMP_OF = {"icmp": (ICMP, Family.IPV4), "icmp6": (ICMPV6, Family.IPV6)}
+
+
+def check_rule(
+    rule: Rule,
+    table: TableName,
+    hooks: frozenset[Hook],
+    family: Family,
+    field: MarkField,
+    *,
+    is_builtin: bool,
+) -> Iterator[str]:
+    """What is wrong with a rule in a chain that these hooks reach, in sentences."""
+    comment = rule.comment
+    if rule.origin is None or comment is None or not rule.is_ours:
+        yield "the rule does not say where it comes from"
+    elif comment.removeprefix(OWN_COMMENT_PREFIX) != rule.origin.identity:
+        yield "comment and origin differ"
+    if comment is not None and len(comment.encode()) > MAX_COMMENT:
+        yield f"the comment is longer than {MAX_COMMENT} bytes"
+    protocol = next(
+        (match.number for match in rule.matches if isinstance(match, ProtocolMatch)), None
+    )
+    for match in rule.matches:
+        yield from _check_match(match, protocol, hooks, family, field, is_builtin=is_builtin)
+    yield from _check_target(rule, protocol, table, hooks, family, field)
+
+
+def _check_match(
+    match: Match,
+    protocol: int | None,
+    hooks: frozenset[Hook],
+    family: Family,
+    field: MarkField,
+    *,
+    is_builtin: bool,
+) -> Iterator[str]:
+    match match:
+        case InterfaceMatch(way=way, name=name):
+            if not name or len(name.encode()) > MAX_INTERFACE_NAME or name == "+":
+                yield f"interface name '{name}' does not fit"
+            if way is Way.OUT and hooks & _NO_OUT:
+                yield "-o where no packet leaves"
+            if way is Way.IN and (hooks & _NO_IN or (is_builtin and Hook.POSTROUTING in hooks)):
+                yield "-i where no packet comes in"
+        case AddressMatch(net=net):
+            if net.family is not family:
+                yield f"an address of {net.family} among rules of {family}"
+            if net.mask == 0:
+                yield "a network of all addresses, which iptables does not keep"
+        case MarkMatch(mark=mark):
+            yield from _check_mark(mark, field)
+        case TcpMatch():
+            if protocol != TCP:
+                yield "-m tcp without -p tcp"
+        case UdpMatch():
+            if protocol != UDP:
+                yield "-m udp without -p udp"
+        case IcmpMatch(module=module):
+            if (protocol, family) != _ICMP_OF[module]:
+                yield f"-m {module} without its protocol or in the wrong family"
+        case MultiportMatch(ports=ports):
+            slots = sum(1 if span.first == span.last else 2 for span in ports)
+            if not 1 <= slots <= MULTIPORT_SLOTS:
+                yield f"multiport with {slots} ports (the most is {MULTIPORT_SLOTS})"
+            if protocol not in PROTOCOLS_WITH_PORTS:
+                yield "-m multiport without a protocol that has ports"
+        case UnknownMatch():
+            yield "a match that netfw does not know"
+        case _:
+            pass
+
+
+def _check_target(
+    rule: Rule,
+    protocol: int | None,
+    table: TableName,
+    hooks: frozenset[Hook],
+    family: Family,
+    field: MarkField,
+) -> Iterator[str]:
+    match rule.target:
+        case SetMark(mark=mark):
+            yield from _check_mark(mark, field)
+        case Accept() | Drop():
+            if table is not TableName.FILTER:
+                yield "a verdict outside of filter"
+        case Reject(kind=kind):
+            if table is not TableName.FILTER or not hooks <= _REJECT_HOOKS:
+                yield "REJECT is legal in filter only"
+            if kind == "tcp-reset" and protocol != TCP:
+                yield "tcp-reset without -p tcp"
+            if kind != "tcp-reset" and kind.startswith("icmp6-") is not (family is Family.IPV6):
+                yield f"{kind} in the wrong family"
+        case Log(prefix=prefix):
+            if len(prefix.encode()) > MAX_LOG_PREFIX:
+                yield f"the log prefix is longer than {MAX_LOG_PREFIX} bytes"
+        case Dnat(to=to):
+            if table is not TableName.NAT or not hooks <= _DNAT_HOOKS:
+                yield "DNAT is legal in nat PREROUTING and OUTPUT only"
+            if to.ports is not None and protocol not in PROTOCOLS_WITH_PORTS:
+                yield "a new port without a protocol that has ports"
+        case Masquerade():
+            if table is not TableName.NAT or hooks != {Hook.POSTROUTING}:
+                yield "MASQUERADE is legal in nat POSTROUTING only"
+        case UnknownTarget():
+            yield "a target that netfw does not know"
+        case _:
+            pass
+
+
+def _check_mark(mark: MaskedWord, field: MarkField) -> Iterator[str]:
+    if not field.owns(mark):
+        yield f"mark {mark} reaches outside our field {field.mask:#x}"
+    if mark.mask == 0 or not mark.can_match:
+        yield f"mark {mark} says nothing, or has bits outside its mask"

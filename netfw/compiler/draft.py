@@ -1,0 +1,56 @@
+"""What passes hand to each other: the policy, and the chains of one family made so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from netfw.errors import Where
+from netfw.ir.mark_field import MarkField
+from netfw.ir.match import CommentMatch, Match
+from netfw.ir.names import Family, TableName
+from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Chain, Origin, Rule
+from netfw.ir.target import Target
+from netfw.policy.model import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A ruleset in the making. Passes return a new one and never change what they get."""
+
+    policy: Policy
+    family: Family
+    chains: Mapping[TableName, tuple[Chain, ...]]
+
+    @property
+    def field(self) -> MarkField:
+        """The bits of the mark that the policy gives us."""
+        return self.policy.field
+
+    @property
+    def file(self) -> Where:
+        """The origin of rules that no line of the policy asks for."""
+        return Where(self.policy.file)
+
+    def with_chains(self, table: TableName, *chains: Chain) -> Draft:
+        """This draft with further chains."""
+        return replace(
+            self, chains={**self.chains, table: self.chains.get(table, ()) + tuple(chains)}
+        )
+
+    def in_table(self, table: TableName) -> tuple[Chain, ...]:
+        """The chains of a table so far."""
+        return self.chains.get(table, ())
+
+    def find_chain(self, table: TableName, name: str) -> Chain | None:
+        """A chain that an earlier pass made, or None."""
+        return next((chain for chain in self.in_table(table) if chain.name == name), None)
+
+
+Pass = Callable[[Draft], Draft]
+
+
+def make_rule(origin: Origin, target: Target, *matches: Match) -> Rule:
+    """A rule with its identity in the comment, which stands last, where iptables-save puts it."""
+    comment = CommentMatch(OWN_COMMENT_PREFIX + origin.identity)
+    return Rule((*matches, comment), target, origin)

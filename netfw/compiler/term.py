@@ -1,0 +1,129 @@
+"""Conditions of the policy to matches of iptables: one term is one rule's matches.
+
+Matches stand in the order in which iptables-save writes them: addresses, interfaces, protocol,
+then modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import product
+
+from netfw.ir.match import (
+    AddressMatch,
+    IcmpMatch,
+    InterfaceMatch,
+    Match,
+    MultiportMatch,
+    PortRange,
+    Ports,
+    PortSide,
+    ProtocolMatch,
+    Side,
+    TcpMatch,
+    UdpMatch,
+    Way,
+)
+from netfw.ir.net import Net
+from netfw.policy.model import Conditions
+from netfw.policy.traffic import ICMP, ICMPV6, TCP, UDP, Traffic
+
+MULTIPORT_SLOTS = 15
+"""Ports in one multiport match; a range takes two (XT_MULTI_PORTS, xt_multiport.h)."""
+_ICMP_MODULES = {ICMP: "icmp", ICMPV6: "icmp6"}
+
+InterfacePair = tuple[str | None, str | None]
+"""The interface a packet comes in by and the one it leaves by; None is any."""
+ANY_PAIR: tuple[InterfacePair, ...] = ((None, None),)
+
+
+def expand_conditions(
+    conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR
+) -> Iterator[tuple[Match, ...]]:
+    """Every term that the conditions need, so that a packet matches them if it matches one."""
+    kinds = _expand_traffic(conditions.traffic)
+    sources = _expand_nets(Side.SOURCE, conditions.sources)
+    destinations = _expand_nets(Side.DESTINATION, conditions.destinations)
+    for source, destination, pair, kind in product(sources, destinations, pairs, kinds):
+        yield (*source, *destination, *interface_matches(pair), *kind)
+
+
+def count_terms(conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR) -> int:
+    """How many terms ``expand_conditions`` makes."""
+    return (
+        len(_expand_traffic(conditions.traffic))
+        * len(_expand_nets(Side.SOURCE, conditions.sources))
+        * len(_expand_nets(Side.DESTINATION, conditions.destinations))
+        * len(pairs)
+    )
+
+
+def interface_matches(pair: InterfacePair) -> tuple[InterfaceMatch, ...]:
+    """``-i`` and ``-o`` for a pair."""
+    ways = zip((Way.IN, Way.OUT), pair, strict=True)
+    return tuple(InterfaceMatch(way, name) for way, name in ways if name is not None)
+
+
+def _expand_nets(side: Side, nets: tuple[Net, ...]) -> tuple[tuple[AddressMatch, ...], ...]:
+    """One alternative for each network; all addresses need no match (iptables drops it)."""
+    if not nets or any(net.mask == 0 for net in nets):
+        return ((),)
+    return tuple((AddressMatch(side, net),) for net in nets)
+
+
+@lru_cache(maxsize=4096)
+def _expand_traffic(traffic: tuple[Traffic, ...]) -> tuple[tuple[Match, ...], ...]:
+    """Alternatives for a list of services, as few as multiport allows."""
+    by_protocol: dict[int | None, list[Traffic]] = {}
+    for kind in traffic:
+        by_protocol.setdefault(kind.protocol, []).append(kind)
+    if None in by_protocol:
+        return ((),)
+    terms: list[tuple[Match, ...]] = []
+    for protocol, kinds in by_protocol.items():
+        assert protocol is not None
+        match = ProtocolMatch(protocol)
+        if any(kind.ports is None and kind.icmp is None for kind in kinds):
+            terms.append((match,))
+        elif protocol in _ICMP_MODULES:
+            module = _ICMP_MODULES[protocol]
+            for icmp in dict.fromkeys(kind.icmp for kind in kinds if kind.icmp is not None):
+                terms.append((match, IcmpMatch(module, icmp.type, icmp.codes)))
+        else:
+            ports = _merge([kind.ports for kind in kinds if kind.ports is not None])
+            terms += [(match, _match_ports(protocol, pack)) for pack in _pack(ports)]
+    return tuple(terms)
+
+
+def _match_ports(protocol: int, ports: tuple[PortRange, ...]) -> Match:
+    if len(ports) == 1 and protocol == TCP:
+        return TcpMatch(destination=Ports(ports[0]))
+    if len(ports) == 1 and protocol == UDP:
+        return UdpMatch(destination=Ports(ports[0]))
+    return MultiportMatch(PortSide.DESTINATION, ports)
+
+
+def _merge(ports: list[PortRange]) -> list[PortRange]:
+    """Sorted, with ranges that overlap made one."""
+    merged: list[PortRange] = []
+    for span in sorted(ports):
+        if merged and span.first <= merged[-1].last:
+            merged[-1] = PortRange(merged[-1].first, max(merged[-1].last, span.last))
+        else:
+            merged.append(span)
+    return merged
+
+
+def _pack(ports: list[PortRange]) -> Iterator[tuple[PortRange, ...]]:
+    """Split into what one multiport match holds."""
+    pack: list[PortRange] = []
+    slots = 0
+    for span in ports:
+        need = 1 if span.first == span.last else 2
+        if slots + need > MULTIPORT_SLOTS:
+            yield tuple(pack)
+            pack, slots = [], 0
+        pack.append(span)
+        slots += need
+    yield tuple(pack)
