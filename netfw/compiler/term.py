@@ -45,8 +45,9 @@ def expand_conditions(
     kinds = _expand_traffic(conditions.traffic)
     sources = _expand_nets(Side.SOURCE, conditions.sources)
     destinations = _expand_nets(Side.DESTINATION, conditions.destinations)
-    for source, destination, pair, kind in product(sources, destinations, pairs, kinds):
-        yield (*source, *destination, *interface_matches(pair), *kind)
+    interfaces = tuple(map(interface_matches, pairs))
+    for source, destination, ways, kind in product(sources, destinations, interfaces, kinds):
+        yield (*source, *destination, *ways, *kind)
 
 
 def count_terms(conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR) -> int:
@@ -61,8 +62,9 @@ def count_terms(conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAI
 
 def interface_matches(pair: InterfacePair) -> tuple[InterfaceMatch, ...]:
     """``-i`` and ``-o`` for a pair."""
-    ways = zip((Way.IN, Way.OUT), pair, strict=True)
-    return tuple(InterfaceMatch(way, name) for way, name in ways if name is not None)
+    way_in, way_out = pair
+    matches = () if way_in is None else (InterfaceMatch(Way.IN, way_in),)
+    return matches if way_out is None else (*matches, InterfaceMatch(Way.OUT, way_out))
 
 
 def _expand_nets(side: Side, nets: tuple[Net, ...]) -> tuple[tuple[AddressMatch, ...], ...]:

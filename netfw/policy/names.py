@@ -10,9 +10,9 @@ from netfw.policy.definitions import Definitions
 from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import read_words
 from netfw.policy.model import Endpoint
-from netfw.policy.net_literal import is_net_literal
+from netfw.policy.net_literal import is_net_literal, parse_net
 from netfw.policy.service_literal import ANY_WORD, format_service, is_literal, parse_service
-from netfw.policy.source import Node, Scalar
+from netfw.policy.source import Node, Scalar, Sequence
 from netfw.policy.traffic import ANY, Traffic
 
 RESERVED_NAMES = frozenset(
@@ -80,19 +80,24 @@ class Names:
         return tuple(found)
 
 
-def canonical_words(node: Node | None) -> list[str]:
-    """The words of a list in a spelling and order that do not depend on taste."""
+def service_words(node: Node | None) -> list[str]:
+    """The words of a list of services, sound ones, in a spelling and order beyond taste."""
+    return sorted(
+        format_service(parse_service(word)) if is_literal(word) else word
+        for word in listed_words(node)
+    )
+
+
+def net_words(node: Node | None) -> list[str]:
+    """The same for a list of nets."""
+    return sorted(
+        str(parse_net(word)) if is_net_literal(word) else word for word in listed_words(node)
+    )
+
+
+def listed_words(node: Node | None) -> list[str]:
+    """A word or the words of a list."""
     if node is None:
         return []
-    items = [node] if isinstance(node, Scalar) else list(getattr(node, "items", ()))
-    return sorted(_canonical(item.text) for item in items if isinstance(item, Scalar))
-
-
-def _canonical(word: str) -> str:
-    try:
-        if is_literal(word):
-            return format_service(parse_service(word))
-        return str(Net.parse(word)) if is_net_literal(word) else word
-    except ValueError:
-        # a fault that is noted elsewhere
-        return word
+    items = node.items if isinstance(node, Sequence) else (node,)
+    return sorted(item.text for item in items if isinstance(item, Scalar))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from netfw.ir.net import Net
+from functools import lru_cache
+
+from netfw.ir.net import Net, parse_address
 from netfw.policy.faults import Faults
 from netfw.policy.source import Scalar
 
@@ -17,19 +19,25 @@ def read_net(word: Scalar, faults: Faults) -> Net | None:
     try:
         if "%" in word.text:
             raise ValueError(f"'{word.text}' names an interface, which a network cannot have")
-        net = Net.parse(word.text)
-        exact = Net.parse(word.text.partition("/")[0])
+        net = parse_net(word.text)
     except ValueError as error:
         faults.add(word.where, str(error), "write it like 192.0.2.0/24 or 2001:db8:1::/48")
         return None
     if net.prefix_length is None:
         faults.add(word.where, f"the mask of '{word.text}' is not a prefix")
         return None
-    if exact.address != net.address:
+    address_text = word.text.partition("/")[0]
+    if "/" in word.text and parse_address(address_text)[1] != net.address:
         faults.add(
             word.where,
             f"'{word.text}' has host bits set",
-            f"the network is {net}, the host is {exact}",
+            f"the network is '{net}', the host is '{address_text}'",
         )
         return None
     return net
+
+
+@lru_cache(maxsize=4096)
+def parse_net(text: str) -> Net:
+    """Read a network, and clear its host bits; raises ValueError."""
+    return Net.parse(text)

@@ -12,7 +12,7 @@ from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import read_fields, read_items, read_word
 from netfw.policy.identity import Draft, name_rules
 from netfw.policy.model import DnatPolicy, MasqueradePolicy, conditions_of
-from netfw.policy.names import Names, canonical_words
+from netfw.policy.names import Names, listed_words, net_words, service_words
 from netfw.policy.read_rule import read_rule_name
 from netfw.policy.service_literal import LiteralFault, parse_ports
 from netfw.policy.source import Mapping, Node, Scalar, written_form
@@ -86,8 +86,8 @@ def _read_masquerade(node: Node, item: Mapping, names: Names, faults: Faults) ->
     if len(faults) > before:
         return None
     meaning = [
-        canonical_words(from_node),
-        canonical_words(out_node),
+        listed_words(from_node),
+        listed_words(out_node),
         [family.value for family in families],
     ]
     origin = Origin(item.where, "", written_form(item)[1:-1])
@@ -133,9 +133,9 @@ def _read_dnat(node: Node, item: Mapping, names: Names, faults: Faults) -> _Item
     if len(faults) > before:
         return None
     meaning = [
-        canonical_words(in_node),
-        canonical_words(service_node),
-        canonical_words(from_node),
+        listed_words(in_node),
+        service_words(service_node),
+        net_words(from_node),
         [family.value, address, ports.first if ports else 0, ports.last if ports else 0],
     ]
     origin = Origin(item.where, "", written_form(item)[1:-1])

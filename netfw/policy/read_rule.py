@@ -13,7 +13,8 @@ from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import Fields, check_name, parse_decimal, read_fields, read_word
 from netfw.policy.identity import Draft
 from netfw.policy.model import Action, Direction, LogSettings, PolicyRule, conditions_of
-from netfw.policy.names import RESERVED_RULE_NAMES, Names, canonical_words
+from netfw.policy.names import RESERVED_RULE_NAMES, Names, net_words, service_words
+from netfw.policy.service_literal import ANY_WORD
 from netfw.policy.source import Mapping, Node, Scalar, Sequence, written_form
 from netfw.policy.traffic import ANY, Traffic
 
@@ -99,9 +100,9 @@ def read_rule(
         return None
     meaning = [
         direction.value,
-        canonical_words(service) or ["any"],
-        canonical_words(from_node),
-        canonical_words(to_node),
+        service_words(service) or [ANY_WORD],
+        net_words(from_node),
+        net_words(to_node),
         [log.prefix, log.rate, log.unit] if log else [],
     ]
     return RuleDraft(

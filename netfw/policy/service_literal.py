@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from netfw.ir.match import PortRange
 from netfw.policy.faults import did_you_mean
 from netfw.policy.fields import parse_decimal
@@ -51,6 +53,7 @@ def is_literal(word: str) -> bool:
     return "/" in word or word in PROTOCOLS or word == ANY_WORD
 
 
+@lru_cache(maxsize=4096)
 def parse_service(text: str) -> Traffic:
     """Read a service literal; raises LiteralFault.
 

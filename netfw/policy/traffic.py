@@ -17,7 +17,12 @@ SCTP = 132
 PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP})
 """Protocols whose destination ports a service may name."""
 
-_ONLY_IN = {ICMP: Family.IPV4, IGMP: Family.IPV4, ICMPV6: Family.IPV6}
+_BOTH = frozenset(Family)
+_FAMILIES = {
+    ICMP: frozenset({Family.IPV4}),
+    IGMP: frozenset({Family.IPV4}),
+    ICMPV6: frozenset({Family.IPV6}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +48,7 @@ class Traffic:
     @property
     def families(self) -> frozenset[Family]:
         """The families that such packets can belong to."""
-        only = None if self.protocol is None else _ONLY_IN.get(self.protocol)
-        return frozenset(Family) if only is None else frozenset({only})
+        return _BOTH if self.protocol is None else _FAMILIES.get(self.protocol, _BOTH)
 
 
 ANY = Traffic()
