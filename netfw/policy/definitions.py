@@ -69,6 +69,10 @@ class Definitions(Generic[Value]):
                 f"choose another name, such as 'my-{name}'",
             )
 
+    def knows(self, name: str) -> bool:
+        """Whether a name is defined."""
+        return name in self._known
+
     def resolve_word(self, word: Scalar) -> tuple[Value, ...] | None:
         """What a literal or a name stands for; None where it is at fault (and the fault noted)."""
         if self._is_literal(word.text):

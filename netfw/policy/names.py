@@ -54,7 +54,14 @@ class Names:
         """A name, a literal or a list of them; faults are noted and left out."""
         found: dict[Net, None] = {}
         for word in read_words(node, what, faults):
-            if word.text in self.endpoints and not is_net_literal(word.text):
+            if word.text == ANY_WORD:
+                faults.add(
+                    word.where,
+                    f"'{what}' cannot be '{ANY_WORD}'",
+                    f"leave '{what}' out: any address is meant then",
+                )
+                continue
+            if word.text in self.endpoints and not self.nets.knows(word.text):
                 faults.add(
                     word.where,
                     f"'{word.text}' is an endpoint, but '{what}' of a rule names nets",

@@ -64,12 +64,15 @@ def read_nat(
 def _check_name_is_new(item: _Item, lines: dict[str, int], faults: Faults) -> None:
     policy, draft = item
     where = policy.origin.where
-    if draft.name is not None and lines.setdefault(draft.name, where.line) != where.line:
+    if draft.name is None:
+        return
+    if draft.name in lines:
         faults.add(
             where,
             f"'nat' has two entries named '{draft.name}' (the first in line {lines[draft.name]})",
             "give one of them another name, or none",
         )
+    lines.setdefault(draft.name, where.line)
 
 
 def _read_masquerade(node: Node, item: Mapping, names: Names, faults: Faults) -> _Item | None:

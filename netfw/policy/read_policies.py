@@ -38,13 +38,13 @@ def _read_name(fields: Fields, lines: dict[str, int], faults: Faults) -> str:
     word = read_word(node, "'name'", faults) if node else None
     if word is None or not check_name(word, "the name of a policy", RESERVED_NAMES, faults):
         return ""
-    first = lines.setdefault(word.text, word.where.line)
-    if first != word.where.line:
+    if word.text in lines:
         faults.add(
             word.where,
-            f"there are two policies '{word.text}' (the first in line {first})",
+            f"there are two policies '{word.text}' (the first in line {lines[word.text]})",
             "give one of them another name",
         )
+    lines.setdefault(word.text, word.where.line)
     return word.text
 
 

@@ -111,14 +111,16 @@ def parse_nodes(text: str, file: str, faults: Faults) -> Node | None:
         words = " ".join(part for part in (error.context, error.problem) if part)
         faults.add(where, f"this is not YAML: {words}", _SYNTAX_HINT)
         return None
-    except yaml.YAMLError as error:
-        faults.add(_place_of_reader_error(error, text, file), f"this is not YAML: {error}")
+    except (yaml.YAMLError, UnicodeError) as error:
+        problem = str(error).partition("\n")[0]
+        faults.add(_place_of_reader_error(error, text, file), f"this is not YAML: {problem}")
         return None
     if builder.root is None:
         faults.add(Where(file), "the file is empty", "start with 'version: 1'")
     return builder.root
 
 
+_QUOTING_STYLES = ("'", '"', "|", ">")
 _SYNTAX_HINT = "look at the indentation and at ':' and '-' on this line and the one above"
 
 
@@ -164,7 +166,7 @@ class _Builder:
 
         if isinstance(event, yaml.ScalarEvent):
             self._refuse_tag(event)
-            scalar = Scalar(self._where(event), event.value, event.style is not None)
+            scalar = Scalar(self._where(event), event.value, event.style in _QUOTING_STYLES)
             self._finish(scalar, event.anchor)
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             self._refuse_tag(event)
