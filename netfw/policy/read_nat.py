@@ -151,8 +151,9 @@ def _parse_target(word: Scalar, faults: Faults) -> tuple[Family, int, PortRange 
     text = word.text
     ports_text = ""
     if text.startswith("["):
-        address_text, _, rest = text[1:].partition("]")
-        if rest and not rest.startswith(":"):
+        address_text, bracket, rest = text[1:].partition("]")
+        if not bracket or ":" not in address_text or (rest and not rest.startswith(":")):
+            # brackets are for IPv6, and nothing but a port follows them
             address_text = text
         ports_text = rest[1:]
         has_ports = bool(rest)
