@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Self
 
 
 class ExitCode(IntEnum):
@@ -68,12 +69,12 @@ class NetfwError(Exception):
         self.faults: tuple[Fault, ...] = faults
 
     @classmethod
-    def at(cls, place: Where | str, problem: str, hint: str = "") -> NetfwError:
+    def at(cls, place: Where | str, problem: str, hint: str = "") -> Self:
         """Make an error with a single fault."""
         return cls(Fault(str(place), problem, hint))
 
     @classmethod
-    def of(cls, faults: Iterable[Fault]) -> NetfwError:
+    def of(cls, faults: Iterable[Fault]) -> Self:
         """Make an error of faults that were collected on the way."""
         return cls(*faults)
 

@@ -18,7 +18,8 @@ _ICMP_NEW = {ICMP: frozenset({8, 13, 15, 17}), ICMPV6: frozenset({128, 139})}
 """ICMP types that may begin a connection (valid_new in nf_conntrack_proto_icmp*.c)."""
 _ICMP_ERRORS = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset({1, 2, 3, 4})}
 _ICMPV6_NEVER_TRACKED = frozenset({130, 131, 132, 143, 133, 134, 135, 136, 137})
-"""MLD, neighbour discovery and redirects are UNTRACKED (nf_conntrack_proto_icmpv6.c noct_valid_new)."""
+"""MLD, neighbour discovery and redirects are UNTRACKED (noct_valid_new in
+nf_conntrack_proto_icmpv6.c)."""
 _NEW_TCP = frozenset({SYN, SYN | URG, ACK, ACK | PSH, ACK | URG, ACK | PSH | URG})
 """Flag sets that may begin a connection: SYN, or ACK in midstream while nf_conntrack_tcp_loose
 is on (its default); tcp_valid_flags and tcp_new in nf_conntrack_proto_tcp.c. PSH is ignored."""

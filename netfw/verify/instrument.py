@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netfw.ir.match import CommentMatch
-from netfw.ir.names import ChainPolicy, Hook, TableName
+from netfw.ir.names import Hook, TableName
 from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Chain, Rule, Ruleset, Table
 from netfw.ir.target import Trace
 
@@ -43,24 +43,3 @@ def _traced(table: TableName, chain: Chain) -> Chain:
     if (table, chain.name) not in TRACED_CHAINS:
         return chain
     return replace(chain, rules=(TRACE_RULE, *chain.rules))
-
-
-def without_counters(ruleset: Ruleset) -> Ruleset:
-    """Only names, rules and policies: what can be compared with what was meant."""
-    return Ruleset(
-        ruleset.family,
-        tuple(
-            Table(
-                table.name,
-                tuple(
-                    Chain(
-                        chain.name,
-                        tuple(Rule(rule.matches, rule.target) for rule in chain.rules),
-                        chain.policy or (ChainPolicy.ACCEPT if chain.is_builtin else None),
-                    )
-                    for chain in sorted(table.chains, key=lambda chain: chain.name)
-                ),
-            )
-            for table in sorted(ruleset.tables, key=lambda table: table.name.value)
-        ),
-    )

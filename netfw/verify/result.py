@@ -85,8 +85,12 @@ class Run:
     inconclusive: list[str] = field(default_factory=list)
     missing: str = ""
     times: RunTimes = field(default_factory=RunTimes)
-    origins: Mapping[tuple[str, str, int], Origin] = field(default_factory=dict)
-    texts: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
+    not_verified: list[str] = field(default_factory=list)
+    """What this run cannot show on its stage, such as a rule about addresses that cannot be sent."""
+    events: int = 0
+    """How many trace events were read."""
+    origins: dict[tuple[str, str, int], Origin] = field(default_factory=dict)
+    texts: dict[tuple[str, str, int], str] = field(default_factory=dict)
     """The text of each rule, by table, chain and number."""
 
     @property

@@ -1,0 +1,1 @@
+"""The only package with effects: processes, files, namespaces, packets, netlink, the clock."""

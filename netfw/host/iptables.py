@@ -1,0 +1,83 @@
+"""Loading and saving rules with the iptables programs of both backends."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from netfw.errors import CapabilityError, HostError
+from netfw.host.namespace import Namespace
+from netfw.host.run import Completed, run
+from netfw.ir.names import Family
+
+
+class Backend(Enum):
+    """Which of the kernel's two implementations holds the rules."""
+
+    NFT = "nft"
+    LEGACY = "legacy"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+_PREFIX = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
+_INCOMPATIBLE = "is incompatible, use 'nft' tool"
+_WAIT = ("-w", "10")
+"""The lock of the legacy programs is one for the machine: wait for it, up to 10 seconds."""
+
+
+def restore(
+    namespace: Namespace, backend: Backend, family: Family, text: str, *, keep: bool = False
+) -> None:
+    """Load ``iptables-restore`` input; ``keep`` leaves what is not named in it (``--noflush``).
+
+    Raises HostError with what the program said, CapabilityError where this machine cannot.
+    """
+    argv = [f"{_PREFIX[family]}-{backend}-restore", *_WAIT]
+    if keep:
+        argv.append("--noflush")
+    done = run(argv, stdin=text, namespace=namespace, check=False)
+    if done.status != 0:
+        raise _failure(done, backend, family)
+
+
+def save(namespace: Namespace, backend: Backend, family: Family) -> str:
+    """All rules of a backend and family, as ``iptables-save`` prints them.
+
+    Raises HostError also where nft rules of others cannot be shown: the program then exits with
+    0 and says so in a comment only.
+    """
+    done = run([f"{_PREFIX[family]}-{backend}-save"], namespace=namespace, check=False)
+    if done.status != 0:
+        raise _failure(done, backend, family)
+    if _INCOMPATIBLE in done.stdout or _INCOMPATIBLE in done.stderr:
+        raise HostError.at(
+            f"{backend} {family}",
+            "a table holds rules that iptables cannot show",
+            "look at them with 'nft list ruleset'",
+        )
+    return done.stdout
+
+
+def version(backend: Backend) -> str:
+    """What the program says of its version: ``iptables v1.8.9 (nf_tables)``."""
+    return run([f"iptables-{backend}", "--version"]).stdout.strip()
+
+
+def _failure(done: Completed, backend: Backend, family: Family) -> HostError:
+    said = " ".join(done.stderr.split()) or f"exit status {done.status}"
+    lacking = (
+        "can't initialize",
+        "Could not fetch rule set",
+        "Protocol not supported",
+        "Table does not exist",
+        "Failed to initialize nft",
+        "No such file or directory",
+    )
+    if any(words in said for words in lacking):
+        return CapabilityError.at(
+            f"{backend} {family}",
+            f"this kernel cannot load the rules: {said}",
+            "load the kernel's netfilter modules, or choose the other --backend",
+        )
+    return HostError.at(f"{backend} {family}", said)

@@ -1,0 +1,129 @@
+"""Links, addresses, routes and sysctls inside namespaces of ours, with pyroute2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netfw.host.namespace import Namespace
+from netfw.ir.names import Family
+from netfw.ir.net import Net, format_address
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_IFA_F_NODAD = 0x02
+_NUD_PERMANENT = 0x80
+_ADDRGENMODE_NONE = 1
+_AF = {Family.IPV4: 2, Family.IPV6: 10}
+
+
+class Network:
+    """The network of one namespace; a context manager that closes its netlink socket.
+
+    Nothing here answers or speaks by itself: no IPv6 autoconfiguration, no duplicate address
+    detection, neighbours are static.
+    """
+
+    def __init__(self, namespace: Namespace) -> None:
+        from pyroute2 import IPRoute
+
+        self.namespace = namespace
+        self._ip: Any = IPRoute(netns=namespace.path)
+        self._indexes: dict[str, int] = {}
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ip.close()
+
+    def index(self, interface: str) -> int:
+        """The interface's number in this namespace; raises KeyError."""
+        found = self._indexes.get(interface)
+        if found is None:
+            indexes = self._ip.link_lookup(ifname=interface)
+            if not indexes:
+                raise KeyError(interface)
+            found = self._indexes[interface] = int(indexes[0])
+        return found
+
+    def add_cable(
+        self, interface: str, mac: str, far: Network, far_interface: str, far_mac: str
+    ) -> None:
+        """A veth pair from here to another namespace; both ends are still down."""
+        self._ip.link(
+            "add",
+            ifname=interface,
+            kind="veth",
+            address=mac,
+            peer={
+                "ifname": far_interface,
+                "address": far_mac,
+                "net_ns_fd": far.namespace.descriptor,
+            },
+        )
+
+    def bring_up(self, interface: str) -> None:
+        """Set an interface up, without a link-local address of its own making."""
+        index = self.index(interface)
+        if interface != "lo":
+            self._ip.link(
+                "set",
+                index=index,
+                af_spec={"AF_INET6": {"IFLA_INET6_ADDR_GEN_MODE": _ADDRGENMODE_NONE}},
+            )
+        self._ip.link("set", index=index, state="up")
+
+    def add_address(
+        self, interface: str, family: Family, address: int, prefix_length: int
+    ) -> None:
+        """Give an interface an address, usable at once."""
+        flags = {"flags": _IFA_F_NODAD} if family is Family.IPV6 else {}
+        self._ip.addr(
+            "add",
+            index=self.index(interface),
+            address=format_address(family, address),
+            prefixlen=prefix_length,
+            family=_AF[family],
+            **flags,
+        )
+
+    def add_route(self, destination: Net, interface: str, next_hop: int) -> None:
+        """Route a network over a neighbour on an interface."""
+        self._ip.route(
+            "add",
+            dst=str(destination),
+            family=_AF[destination.family],
+            gateway=format_address(destination.family, next_hop),
+            oif=self.index(interface),
+        )
+
+    def add_neighbour(self, interface: str, family: Family, address: int, mac: str) -> None:
+        """A permanent neighbour, so that nobody has to ask for it."""
+        self._ip.neigh(
+            "add",
+            dst=format_address(family, address),
+            lladdr=mac,
+            ifindex=self.index(interface),
+            state=_NUD_PERMANENT,
+            family=_AF[family],
+        )
+
+    def set_sysctl(self, name: str, value: int) -> None:
+        """Write a sysctl of this namespace: ``net.ipv4.ip_forward``; dots in names as slashes.
+
+        A sysctl that this kernel lacks is left alone: it has no effect to be switched off.
+        """
+        path = Path("/proc/sys") / name.replace(".", "/")
+
+        def write() -> None:
+            if path.exists():
+                path.write_text(f"{value}\n", encoding="ascii")
+
+        self.namespace.call(write)

@@ -1,0 +1,193 @@
+"""Packets as bytes: scapy builds one of each shape, and the numbers are patched in.
+
+scapy builds about a thousand packets a second; a template with addresses, ports, number and
+checksums written into it comes out at many times that. Tests show that both give the same bytes.
+
+Every packet carries a number twice: in the IPv4 identification or the IPv6 flow label, and in
+its transport part. NAT changes neither, and both are visible in the trace events of both
+backends, which show 40 bytes of the network header and 20 of the transport part (nft).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from netfw.ir.names import Family
+from netfw.traverse.packet import ICMP, ICMPV6, TCP, UDP, Packet
+
+MAGIC = b"netfwtrc"
+"""Begins the payload of our packets; the number follows in two bytes."""
+_TCP_MAGIC = 0x6E66
+"""The upper half of the sequence number of our TCP packets."""
+_FLOW_MAGIC = 0xB
+"""The upper four bits of the flow label of our IPv6 packets."""
+_U16 = struct.Struct(">H")
+_HEADER_LENGTH = {Family.IPV4: 20, Family.IPV6: 40}
+_ADDRESSES = {Family.IPV4: (12, 4), Family.IPV6: (8, 16)}
+_CHECKSUM_AT = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
+_ECHO_REQUEST_V6 = 128
+
+Shape = tuple[Family, int, int, int, int, "Shape | None"]
+
+
+class PacketBuilder:
+    """Builds packets; keeps a template for each shape."""
+
+    def __init__(self) -> None:
+        self._templates: dict[Shape, bytes] = {}
+
+    def build(self, packet: Packet, number: int) -> bytes:
+        """The packet from its IP header on, carrying ``number`` (1 to 65535)."""
+        shape = _shape(packet)
+        template = self._templates.get(shape)
+        if template is None:
+            template = self._templates[shape] = build_with_scapy(packet, number)
+        return self._patch(bytearray(template), packet, number)
+
+    def _patch(self, data: bytearray, packet: Packet, number: int) -> bytes:
+        family, protocol = packet.family, packet.protocol
+        at, size = _ADDRESSES[family]
+        data[at : at + size] = packet.source.to_bytes(size, "big")
+        data[at + size : at + 2 * size] = packet.destination.to_bytes(size, "big")
+        start = _HEADER_LENGTH[family]
+        if family is Family.IPV4:
+            data[8] = packet.ttl
+            _U16.pack_into(data, 4, number)
+            _U16.pack_into(data, 10, 0)
+            _U16.pack_into(data, 10, checksum(data[:start]))
+        else:
+            data[7] = packet.ttl
+            data[1] = (data[1] & 0xF0) | _FLOW_MAGIC
+            _U16.pack_into(data, 2, number)
+        self._patch_transport(data, packet, number, start)
+        place = _CHECKSUM_AT.get(protocol)
+        if place is not None:
+            _U16.pack_into(data, start + place, 0)
+            transport = bytes(data[start:])
+            pseudo = b""
+            if protocol != ICMP:
+                addresses = bytes(data[at : at + 2 * size])
+                pseudo = addresses + struct.pack(">II", len(transport), protocol)
+            total = checksum(pseudo + transport)
+            if total == 0 and protocol == UDP:
+                total = 0xFFFF
+            _U16.pack_into(data, start + place, total)
+        return bytes(data)
+
+    def _patch_transport(self, data: bytearray, packet: Packet, number: int, start: int) -> None:
+        protocol = packet.protocol
+        if protocol in (TCP, UDP):
+            _U16.pack_into(data, start, packet.source_port)
+            _U16.pack_into(data, start + 2, packet.destination_port)
+        if protocol == TCP:
+            struct.pack_into(">HH", data, start + 4, _TCP_MAGIC, number)
+        elif packet.quoted is not None:
+            data[start + 8 :] = self.build(packet.quoted, number)
+        elif packet.is_icmp:
+            _U16.pack_into(data, start + 4, packet.icmp_id)
+            _U16.pack_into(data, start + 16, number)
+        elif protocol == UDP:
+            _U16.pack_into(data, start + 16, number)
+        else:
+            _U16.pack_into(data, start + 8, number)
+
+
+def _shape(packet: Packet) -> Shape:
+    return (
+        packet.family,
+        packet.protocol,
+        packet.tcp_flags,
+        packet.icmp_type,
+        packet.icmp_code,
+        None if packet.quoted is None else _shape(packet.quoted),
+    )
+
+
+def build_with_scapy(packet: Packet, number: int) -> bytes:
+    """The same bytes as ``PacketBuilder``, by scapy alone and slowly."""
+    from scapy.layers.inet import IP
+    from scapy.layers.inet6 import IPv6
+    from scapy.packet import Raw
+
+    from netfw.ir.net import format_address
+
+    source = format_address(packet.family, packet.source)
+    destination = format_address(packet.family, packet.destination)
+    if packet.family is Family.IPV4:
+        network = IP(src=source, dst=destination, ttl=packet.ttl, id=number, proto=packet.protocol)
+    else:
+        network = IPv6(
+            src=source,
+            dst=destination,
+            hlim=packet.ttl,
+            fl=_FLOW_MAGIC << 16 | number,
+            nh=packet.protocol,
+        )
+    cookie = Raw(MAGIC + _U16.pack(number) + b"\0\0")
+    return bytes(network / _scapy_transport(packet, number, cookie))
+
+
+def _scapy_transport(packet: Packet, number: int, cookie: Any) -> Any:
+    from scapy.layers import inet, inet6
+    from scapy.packet import Raw
+
+    ports = {"sport": packet.source_port, "dport": packet.destination_port}
+    if packet.protocol == TCP:
+        return inet.TCP(**ports, seq=_TCP_MAGIC << 16 | number, flags=packet.tcp_flags)
+    if packet.protocol == UDP:
+        return inet.UDP(**ports) / cookie
+    if not packet.is_icmp:
+        return cookie
+    kind, code = packet.icmp_type, packet.icmp_code
+    if packet.quoted is not None:
+        quoted = Raw(build_with_scapy(packet.quoted, number))
+        if packet.family is Family.IPV4:
+            return inet.ICMP(type=kind, code=code) / quoted
+        return inet6.ICMPv6DestUnreach(type=kind, code=code) / quoted
+    if packet.family is Family.IPV4:
+        return inet.ICMP(type=kind, code=code, id=packet.icmp_id, seq=0) / cookie
+    if kind == _ECHO_REQUEST_V6:
+        return inet6.ICMPv6EchoRequest(code=code, id=packet.icmp_id, seq=0, data=bytes(cookie))
+    return inet6.ICMPv6EchoReply(
+        type=kind, code=code, id=packet.icmp_id, seq=0, data=bytes(cookie)
+    )
+
+
+def checksum(data: bytes | bytearray) -> int:
+    """The Internet checksum (RFC 1071), 16 bits."""
+    if len(data) % 2:
+        data = bytes(data) + b"\0"
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def cookie_of(family: Family, network: bytes, transport: bytes) -> int | None:
+    """The number that a packet of ours carries, from the beginnings of its headers.
+
+    None for every other packet: both places must agree.
+    """
+    if family is Family.IPV4:
+        if len(network) < 20:
+            return None
+        number = network[4] << 8 | network[5]
+        protocol = network[9]
+    else:
+        if len(network) < 40 or network[1] & 0x0F != _FLOW_MAGIC:
+            return None
+        number = network[2] << 8 | network[3]
+        protocol = network[6]
+    if protocol == TCP:
+        found = transport[4:8] == _TCP_MAGIC.to_bytes(2, "big") + number.to_bytes(2, "big")
+    elif protocol == ICMP and transport[:1] not in (b"\x08", b"\x00"):
+        # an error: the quoted packet begins behind eight bytes
+        found = transport[12:14] == number.to_bytes(2, "big")
+    elif protocol == ICMPV6 and transport[:1] not in (b"\x80", b"\x81"):
+        found = transport[9:12] == bytes([_FLOW_MAGIC]) + number.to_bytes(2, "big")
+    elif protocol in (UDP, ICMP, ICMPV6):
+        found = transport[8:18] == MAGIC + number.to_bytes(2, "big")
+    else:
+        found = transport[:10] == MAGIC + number.to_bytes(2, "big")
+    return number if found and number else None

@@ -1,0 +1,145 @@
+"""The stage for real: the layout as namespaces, cables and sockets."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from netfw.host.inject import FarEnd, LocalSender
+from netfw.host.local_receiver import LocalReceiver
+from netfw.host.namespace import Namespace
+from netfw.host.network import Network
+from netfw.host.packets import PacketBuilder, cookie_of
+from netfw.ir.names import Family
+from netfw.traverse.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP
+from netfw.traverse.traversal import Addressing
+from netfw.verify.layout import PREFIX_LENGTH, Layout
+from netfw.verify.probe import Probe
+
+_SYSCTLS = {
+    "net.ipv4.ip_forward": 1,
+    "net.ipv6.conf.all.forwarding": 1,
+    "net.ipv4.conf.all.rp_filter": 0,
+    "net.ipv4.conf.default.rp_filter": 0,
+    "net.ipv6.conf.all.accept_ra": 0,
+    "net.ipv6.conf.default.accept_ra": 0,
+    "net.ipv6.conf.default.dad_transmits": 0,
+    "net.ipv6.conf.default.router_solicitations": 0,
+    "net.ipv4.icmp_ratelimit": 0,
+    "net.ipv4.conf.all.accept_local": 0,
+}
+_FAR_SYSCTLS = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1}
+_FAR_INTERFACE = "far"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Where a probe was seen behind the last chain: at a far end, or delivered (empty name)."""
+
+    interface: str
+    addressing: Addressing
+    mark: int | None
+
+
+class Stage:
+    """A firewall namespace with a far end behind each interface; a context manager.
+
+    When it is left, or when this process ends, nothing remains of it.
+    """
+
+    def __init__(self, layout: Layout, family: Family) -> None:
+        self._stack = ExitStack()
+        self._family = family
+        self._builder = PacketBuilder()
+        self._far_ends: dict[str, FarEnd] = {}
+        try:
+            self._set_up(layout)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _set_up(self, layout: Layout) -> None:
+        enter = self._stack.enter_context
+        self.firewall = enter(Namespace("firewall"))
+        network = enter(Network(self.firewall))
+        for name, value in _SYSCTLS.items():
+            network.set_sysctl(name, value)
+        network.bring_up("lo")
+        for link in layout.links:
+            far = enter(Namespace(link.interface))
+            with Network(far) as far_network:
+                for name, value in _FAR_SYSCTLS.items():
+                    far_network.set_sysctl(name, value)
+                network.add_cable(
+                    link.interface, link.near_mac, far_network, _FAR_INTERFACE, link.far_mac
+                )
+                far_network.bring_up(_FAR_INTERFACE)
+            network.bring_up(link.interface)
+            for family in Family:
+                network.add_address(
+                    link.interface, family, link.near(family), PREFIX_LENGTH[family]
+                )
+                network.add_neighbour(link.interface, family, link.far(family), link.far_mac)
+            end = FarEnd(far, _FAR_INTERFACE, link.far_mac, link.near_mac)
+            self._stack.callback(end.close)
+            self._far_ends[link.interface] = end
+        for (family, address), link in layout.own.items():
+            network.add_address(link.interface, family, address, family.bits)
+        for route in layout.routes():
+            assert route.next_hop is not None
+            network.add_route(route.destination, route.interface, route.next_hop)
+        self._sender = LocalSender(self.firewall, self._family)
+        self._stack.callback(self._sender.close)
+        icmp = ICMP if self._family is Family.IPV4 else ICMPV6
+        self._receiver = LocalReceiver(self.firewall, self._family, {TCP, UDP, icmp})
+        self._stack.callback(self._receiver.close)
+
+    def build(self, probe: Probe) -> bytes:
+        """The probe's packet as bytes."""
+        return self._builder.build(probe.packet, probe.number)
+
+    def send(self, probe: Probe, data: bytes) -> None:
+        """Send a probe from where it comes from; raises OSError."""
+        packet = probe.packet
+        if packet.in_interface:
+            self._far_ends[packet.in_interface].send(packet.family, data)
+        else:
+            self._sender.send(data, packet.destination, packet.mark)
+
+    def sightings(self) -> dict[int, Sighting]:
+        """The probes that have been seen since the last call, by number."""
+        seen = {}
+        for interface, end in self._far_ends.items():
+            for family, data in end.arrived():
+                number, addressing = _identify(family, data)
+                if number is not None:
+                    seen[number] = Sighting(interface, addressing, None)
+        for delivered in self._receiver.arrived():
+            number, addressing = _identify(self._family, delivered.packet)
+            if number is not None:
+                seen[number] = Sighting("", addressing, delivered.mark)
+        return seen
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+def _identify(family: Family, data: bytes) -> tuple[int | None, Addressing]:
+    if family is Family.IPV4:
+        length, protocol, at, size = (data[0] & 15) * 4, data[9], 12, 4
+    else:
+        length, protocol, at, size = 40, data[6], 8, 16
+    network, transport = data[:length], data[length:]
+    number = cookie_of(family, network, transport)
+    ports = (0, 0)
+    if protocol in PORT_PROTOCOLS:
+        ports = (
+            int.from_bytes(transport[0:2], "big"),
+            int.from_bytes(transport[2:4], "big"),
+        )
+    source = int.from_bytes(data[at : at + size], "big")
+    destination = int.from_bytes(data[at + size : at + 2 * size], "big")
+    return number, Addressing(source, ports[0], destination, ports[1])
