@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
+from netfw.compiler.stage import allow_neighbours
 from netfw.compiler.term import InterfacePair, interface_matches
-from netfw.ir.match import MarkMatch, Way
-from netfw.ir.names import Hook, TableName
+from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match, ProtocolMatch, Way
+from netfw.ir.names import Family, Hook, TableName
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
 from netfw.ir.target import Accept, Drop, Jump
 from netfw.policy.model import Direction, Endpoint
+from netfw.policy.traffic import ICMPV6
 
 
 def build_dispatch(draft: Draft) -> Draft:
@@ -27,11 +29,27 @@ def build_dispatch(draft: Draft) -> Draft:
 
 def _input(draft: Draft) -> list[Rule]:
     """To this host: ingress of a host endpoint, egress of a workload."""
-    rules = []
+    rules: list[Rule] = []
     for endpoint in draft.policy.endpoints:
-        direction = Direction.INGRESS if endpoint.is_host else Direction.EGRESS
-        rules += _into_stage(endpoint, direction, Way.IN)
+        if endpoint.is_host:
+            rules += _into_stage(endpoint, Direction.INGRESS, Way.IN)
+        elif draft.family is Family.IPV6:
+            rules += _from_neighbour(draft, endpoint)
+        else:
+            rules += _into_stage(endpoint, Direction.EGRESS, Way.IN)
     return [*rules, _accept(draft), _drop(draft)] if rules else []
+
+
+def _from_neighbour(draft: Draft, endpoint: Endpoint) -> list[Rule]:
+    """A workload may talk to this host as to its neighbour. Only here, and not in its stage:
+    that also judges what is forwarded, which no neighbour discovery is."""
+    sound = ConntrackMatch(frozenset({ConnectionState.INVALID}), negate=True)
+    neighbours = [
+        allow_neighbours(endpoint, *interface_matches((name, None)), ProtocolMatch(ICMPV6), sound)
+        for name in endpoint.interfaces
+    ]
+    undecided = MarkMatch(draft.field.was_checked, negate=True)
+    return neighbours + _into_stage(endpoint, Direction.EGRESS, Way.IN, undecided)
 
 
 def _output(draft: Draft) -> list[Rule]:
@@ -63,7 +81,7 @@ def _forward(draft: Draft) -> list[Rule]:
     return [*rules, _accept(draft)] if rules else []
 
 
-def _into_stage(endpoint: Endpoint, direction: Direction, way: Way) -> list[Rule]:
+def _into_stage(endpoint: Endpoint, direction: Direction, way: Way, *matches: Match) -> list[Rule]:
     origin = Origin(
         endpoint.where,
         f"stage/{endpoint.name}-{direction.value}",
@@ -73,7 +91,7 @@ def _into_stage(endpoint: Endpoint, direction: Direction, way: Way) -> list[Rule
     rules = []
     for name in endpoint.interfaces:
         pair: InterfacePair = (name, None) if way is Way.IN else (None, name)
-        rules.append(make_rule(origin, Jump(chain), *interface_matches(pair)))
+        rules.append(make_rule(origin, Jump(chain), *interface_matches(pair), *matches))
     return rules
 
 

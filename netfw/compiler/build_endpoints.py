@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from netfw.compiler import chain_name
-from netfw.compiler.draft import Draft, make_rule
+from netfw.compiler.draft import Draft
 from netfw.compiler.policy_rule import compile_rule
 from netfw.compiler.stage import (
     INLINE_RULES,
-    allow_translated,
+    allow_neighbours,
     call_chain,
     end_stage,
     return_if_decided,
     start_stage,
 )
-from netfw.ir.match import IcmpMatch, ProtocolMatch
+from netfw.ir.match import ProtocolMatch
 from netfw.ir.names import Family, TableName
-from netfw.ir.ruleset import Chain, Origin, Rule
-from netfw.ir.target import Goto, Jump
+from netfw.ir.ruleset import Chain, Origin
 from netfw.policy.model import Direction, Endpoint, EndpointPolicy
 from netfw.policy.traffic import ICMPV6
 
-_ROUTER_ADVERTISEMENT = 134
 _DIRECTIONS = (Direction.INGRESS, Direction.EGRESS)
 
 
@@ -62,8 +60,9 @@ def _stage(draft: Draft, endpoint: Endpoint, direction: Direction) -> Chain:
     # what enters a workload has been through the stages of where it came from
     is_later = not endpoint.is_host and direction is Direction.INGRESS
     rules = start_stage(draft, endpoint.name, endpoint.where, is_later=is_later)
-    if not is_later and draft.family is Family.IPV6:
-        rules += _allow_neighbours(draft, endpoint)
+    if endpoint.is_host and draft.family is Family.IPV6:
+        # what a workload says to its neighbour, this host, is allowed at INPUT: not forwarded
+        rules += [allow_neighbours(endpoint, ProtocolMatch(ICMPV6)), return_if_decided(draft)]
     for policy in draft.policy.policies_at(endpoint, direction):
         if _has_own_chain(draft, policy, direction):
             chain = chain_name.chain_of_policy(policy.name, direction)
@@ -76,47 +75,5 @@ def _stage(draft: Draft, endpoint: Endpoint, direction: Direction) -> Chain:
             continue
         for rule in policy.rules(direction):
             rules += compile_rule(rule, draft.family)
-    rules += _allow_translated_at(draft, endpoint, direction)
     rules.append(end_stage(endpoint.name, endpoint.where))
     return Chain(chain_name.chain_of_endpoint(endpoint, direction), tuple(rules))
-
-
-def _allow_neighbours(draft: Draft, endpoint: Endpoint) -> list[Rule]:
-    """Without neighbour discovery there is no IPv6. Only a workload must not pose as a router."""
-    rules = []
-    if not endpoint.is_host:
-        origin = Origin(
-            endpoint.where,
-            f"{endpoint.name}/router-advertisement",
-            "a workload is not a router for this host",
-        )
-        rules.append(
-            make_rule(
-                origin,
-                Goto(chain_name.DENY),
-                ProtocolMatch(ICMPV6),
-                IcmpMatch("icmp6", _ROUTER_ADVERTISEMENT),
-            )
-        )
-    origin = Origin(
-        endpoint.where,
-        f"{endpoint.name}/neighbour-discovery",
-        "IPv6 does not work without it",
-    )
-    rules.append(make_rule(origin, Jump(chain_name.NEIGHBOUR), ProtocolMatch(ICMPV6)))
-    rules.append(return_if_decided(draft))
-    return rules
-
-
-def _allow_translated_at(draft: Draft, endpoint: Endpoint, direction: Direction) -> list[Rule]:
-    """What a dnat redirects to this host, away from a workload, or into one."""
-    enters_here = (
-        direction is Direction.INGRESS if endpoint.is_host else direction is Direction.EGRESS
-    )
-    rules: list[Rule] = []
-    for dnat in draft.policy.dnats:
-        if enters_here and endpoint in dnat.inputs:
-            rules += allow_translated(dnat, draft.family, match_input=False)
-        elif not endpoint.is_host and direction is Direction.INGRESS:
-            rules += allow_translated(dnat, draft.family, match_input=True)
-    return rules

@@ -7,16 +7,16 @@ from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.policy_rule import compile_rule
 from netfw.compiler.stage import (
     INLINE_RULES,
-    allow_translated,
     call_chain,
     end_stage,
     start_stage,
 )
-from netfw.compiler.term import InterfacePair, interface_matches
-from netfw.ir.names import TableName
+from netfw.compiler.term import InterfacePair, expand_conditions, interface_matches
+from netfw.ir.match import ConnectionState, ConntrackMatch
+from netfw.ir.names import Family, TableName
 from netfw.ir.ruleset import Chain, Origin, Rule
 from netfw.ir.target import Goto
-from netfw.policy.model import Direction, Endpoint, ForwardPolicy
+from netfw.policy.model import Direction, DnatPolicy, Endpoint, ForwardPolicy
 
 OWNER = "forward"
 """What the identities of the stage's own rules start with."""
@@ -35,7 +35,7 @@ def build_forward(draft: Draft) -> Draft:
     for policy in policies:
         rules += _place_policy(draft, policy, chains)
     for dnat in draft.policy.dnats:
-        rules += allow_translated(dnat, draft.family, match_input=True)
+        rules += _allow_translated(dnat, draft.family)
     rules.append(end_stage(OWNER, where))
     return draft.with_chains(
         TableName.FILTER,
@@ -81,6 +81,20 @@ def _place_policy(draft: Draft, policy: ForwardPolicy, chains: list[Chain]) -> l
     chains.append(Chain(name, tuple(rules)))
     origin = Origin(policy.where, f"policy/{policy.name}", f"policy {policy.name}")
     return call_chain(draft, name, origin, pairs)
+
+
+def _allow_translated(dnat: DnatPolicy, family: Family) -> list[Rule]:
+    """What a dnat redirects is allowed, as if the last forward policy said so; nothing else to
+    the same address is."""
+    conditions = dnat.translated(family)
+    if conditions is None:
+        return []
+    pairs = [(name, None) for endpoint in dnat.inputs for name in endpoint.interfaces]
+    state = ConntrackMatch(frozenset({ConnectionState.DNAT}))
+    return [
+        make_rule(dnat.origin, Goto(chain_name.ALLOW), *term, state)
+        for term in expand_conditions(conditions, pairs)
+    ]
 
 
 def _pairs(policy: ForwardPolicy) -> tuple[InterfacePair, ...]:

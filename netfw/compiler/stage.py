@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
-from netfw.compiler.term import ANY_PAIR, InterfacePair, expand_conditions, interface_matches
+from netfw.compiler.term import ANY_PAIR, InterfacePair, interface_matches
 from netfw.errors import Where
-from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch
-from netfw.ir.names import Family
+from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match
 from netfw.ir.ruleset import Origin, Rule
 from netfw.ir.target import Goto, Jump, Return, SetMark
-from netfw.policy.model import DnatPolicy
+from netfw.policy.model import Endpoint
 
 _GOING_ON = frozenset({ConnectionState.ESTABLISHED, ConnectionState.RELATED})
 
@@ -58,24 +57,19 @@ def return_if_decided(draft: Draft) -> Rule:
     return make_rule(origin, Return(), MarkMatch(draft.field.was_checked))
 
 
+def allow_neighbours(endpoint: Endpoint, *matches: Match) -> Rule:
+    """Without neighbour discovery there is no IPv6. The chain may decide; who calls it looks."""
+    origin = Origin(
+        endpoint.where,
+        f"{endpoint.name}/neighbour-discovery",
+        "IPv6 does not work without it",
+    )
+    return make_rule(origin, Jump(chain_name.NEIGHBOUR), *matches)
+
+
 def call_chain(
     draft: Draft, chain: str, origin: Origin, pairs: tuple[InterfacePair, ...] = ANY_PAIR
 ) -> list[Rule]:
     """Go through a chain that may decide, and leave the stage if it did."""
     jumps = [make_rule(origin, Jump(chain), *interface_matches(pair)) for pair in pairs]
     return [*jumps, return_if_decided(draft)]
-
-
-def allow_translated(dnat: DnatPolicy, family: Family, *, match_input: bool) -> list[Rule]:
-    """Allow what a dnat has redirected. ``match_input``: the chain sees other interfaces too."""
-    conditions = dnat.translated(family)
-    if conditions is None:
-        return []
-    pairs: tuple[InterfacePair, ...] = ANY_PAIR
-    if match_input:
-        pairs = tuple((name, None) for endpoint in dnat.inputs for name in endpoint.interfaces)
-    state = ConntrackMatch(frozenset({ConnectionState.DNAT}))
-    return [
-        make_rule(dnat.origin, Goto(chain_name.ALLOW), *term, state)
-        for term in expand_conditions(conditions, pairs)
-    ]

@@ -22,7 +22,6 @@ RESERVED_NAMES = frozenset(
 """First parts of the identities of netfw's own rules, and words of the language."""
 RESERVED_RULE_NAMES = frozenset(
     {"decided", "default", "established", "invalid", "neighbour-discovery", "next-stage"}
-    | {"router-advertisement"}
 )
 """Second parts of the identities of netfw's own rules."""
 
