@@ -1,0 +1,97 @@
+"""Random policies as plain data; JSON is YAML, so that they can be read back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+ENDPOINTS = {
+    "wan": {"host": "eth0"},
+    "lan": {"host": ["eth1", "eth2"]},
+    "tun": {"host": "tun+"},
+    "pods": {"workload": "veth+"},
+    "vm": {"workload": ["vnet0", "tap+"]},
+}
+NETS = {"office": ["192.0.2.0/24", "2001:db8:1::/48"], "four": "10.0.0.0/8", "all": "::/0"}
+SERVICES = ["any", "ssh", "dns", "ping", "tcp/1000-2000", "udp", "icmp/3/4", "esp", "icmpv6"]
+PORTS = ["tcp/22", "tcp/53", "udp/53", "tcp/1500", "tcp/2001", "sctp/7", "udp/1-65535"]
+
+endpoint_names = st.sampled_from(sorted(ENDPOINTS))
+some_endpoints = st.lists(endpoint_names, min_size=1, max_size=3, unique=True)
+net_words = st.sampled_from(
+    ["office", "four", "all", "192.0.2.7", "192.0.2.128/25", "2001:db8:1:2::/64", "0.0.0.0/0"]
+)
+some_nets = st.lists(net_words, min_size=1, max_size=3, unique=True)
+service_lists = st.one_of(
+    st.sampled_from(SERVICES),
+    st.lists(
+        st.sampled_from(PORTS + [f"tcp/{port}" for port in range(1, 40, 2)]),
+        min_size=1,
+        max_size=20,
+        unique=True,
+    ),
+)
+logs = st.fixed_dictionaries({}, optional={"rate": st.just("5/minute"), "service": service_lists})
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> dict[str, Any]:
+    action = draw(st.sampled_from(["allow", "allow", "deny", "reject", "log"]))
+    rule: dict[str, Any] = {action: draw(logs if action == "log" else service_lists)}
+    if rule[action] == {}:
+        rule[action] = "any"
+    for key in ("from", "to"):
+        if draw(st.integers(0, 3)) == 0:
+            rule[key] = draw(some_nets)
+    return rule
+
+
+rule_lists = st.lists(rules(), min_size=1, max_size=4)
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> dict[str, Any]:
+    if draw(st.booleans()):
+        entry: dict[str, Any] = {"at": draw(some_endpoints)}
+        kind = draw(st.sampled_from([("ingress",), ("egress",), ("ingress", "egress")]))
+        return entry | {key: draw(rule_lists) for key in kind}
+    ends = draw(st.sampled_from([("from",), ("to",), ("from", "to")]))
+    return {end: draw(some_endpoints) for end in ends} | {"forward": draw(rule_lists)}
+
+
+dnats = st.fixed_dictionaries(
+    {
+        "in": some_endpoints,
+        "service": st.sampled_from(["tcp/53", "tcp/8443", ["tcp/53", "udp/53"]]),
+        "to": st.sampled_from(["192.0.2.7:22", "192.0.2.7", "[2001:db8:1:2::1]:1500"]),
+    },
+    optional={"from": st.just("office")},
+)
+masquerades = st.fixed_dictionaries(
+    {"out": some_endpoints},
+    optional={"from": some_endpoints, "family": st.sampled_from(["4", "6", "all"])},
+)
+translations = st.one_of(
+    dnats.map(lambda entry: {"dnat": entry}),
+    masquerades.map(lambda entry: {"masquerade": entry}),
+)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> dict[str, Any]:
+    """A policy that may still have rules that no packet can match, and nothing else wrong."""
+    policy: dict[str, Any] = {"version": "1", "endpoints": ENDPOINTS, "nets": NETS}
+    found = draw(st.lists(entries(), max_size=4))
+    if found:
+        policy["policies"] = [{"name": f"p{n}"} | entry for n, entry in enumerate(found)]
+    nat = draw(st.lists(translations, max_size=3))
+    if nat:
+        policy["nat"] = nat
+    return policy
+
+
+def write(policy: dict[str, Any]) -> str:
+    """A policy as text, one rule to a line."""
+    return json.dumps(policy, indent=1)
