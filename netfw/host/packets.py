@@ -128,7 +128,7 @@ def build_with_scapy(packet: Packet, number: int) -> bytes:
     return bytes(network / _scapy_transport(packet, number, cookie))
 
 
-def _scapy_transport(packet: Packet, number: int, cookie: Any) -> Any:
+def _scapy_transport(packet: Packet, number: int, cookie: Any) -> Any:  # noqa: ANN401
     from scapy.layers import inet, inet6
     from scapy.packet import Raw
 
