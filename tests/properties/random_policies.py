@@ -18,8 +18,7 @@ NETS = {"office": ["192.0.2.0/24", "2001:db8:1::/48"], "four": "10.0.0.0/8", "al
 SERVICES = ["any", "ssh", "dns", "ping", "tcp/1000-2000", "udp", "icmp/3/4", "esp", "icmpv6"]
 PORTS = ["tcp/22", "tcp/53", "udp/53", "tcp/1500", "tcp/2001", "sctp/7", "udp/1-65535"]
 
-endpoint_names = st.sampled_from(sorted(ENDPOINTS))
-some_endpoints = st.lists(endpoint_names, min_size=1, max_size=3, unique=True)
+Names = st.SearchStrategy[list[str]]
 net_words = st.sampled_from(
     ["office", "four", "all", "192.0.2.7", "192.0.2.128/25", "2001:db8:1:2::/64", "0.0.0.0/0"]
 )
@@ -51,8 +50,14 @@ def rules(draw: st.DrawFn) -> dict[str, Any]:
 rule_lists = st.lists(rules(), min_size=1, max_size=4)
 
 
+def some(present: list[str]) -> Names:
+    """One to three of the endpoints that a policy has."""
+    return st.lists(st.sampled_from(present), min_size=1, max_size=3, unique=True)
+
+
 @st.composite
-def entries(draw: st.DrawFn) -> dict[str, Any]:
+def entries(draw: st.DrawFn, present: list[str]) -> dict[str, Any]:
+    some_endpoints = some(present)
     if draw(st.booleans()):
         entry: dict[str, Any] = {"at": draw(some_endpoints)}
         kind = draw(st.sampled_from([("ingress",), ("egress",), ("ingress", "egress")]))
@@ -61,32 +66,36 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
     return {end: draw(some_endpoints) for end in ends} | {"forward": draw(rule_lists)}
 
 
-dnats = st.fixed_dictionaries(
-    {
-        "in": some_endpoints,
-        "service": st.sampled_from(["tcp/53", "tcp/8443", ["tcp/53", "udp/53"]]),
-        "to": st.sampled_from(["192.0.2.7:22", "192.0.2.7", "[2001:db8:1:2::1]:1500"]),
-    },
-    optional={"from": st.just("office")},
-)
-masquerades = st.fixed_dictionaries(
-    {"out": some_endpoints},
-    optional={"from": some_endpoints, "family": st.sampled_from(["4", "6", "all"])},
-)
-translations = st.one_of(
-    dnats.map(lambda entry: {"dnat": entry}),
-    masquerades.map(lambda entry: {"masquerade": entry}),
-)
+def translations(present: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+    dnats = st.fixed_dictionaries(
+        {
+            "in": some(present),
+            "service": st.sampled_from(["tcp/53", "tcp/8443", ["tcp/53", "udp/53"]]),
+            "to": st.sampled_from(["192.0.2.7:22", "192.0.2.7", "[2001:db8:1:2::1]:1500"]),
+        },
+        optional={"from": st.just("office")},
+    )
+    masquerades = st.fixed_dictionaries(
+        {"out": some(present)},
+        optional={"from": some(present), "family": st.sampled_from(["4", "6", "all"])},
+    )
+    return st.one_of(
+        dnats.map(lambda entry: {"dnat": entry}),
+        masquerades.map(lambda entry: {"masquerade": entry}),
+    )
 
 
 @st.composite
 def policies(draw: st.DrawFn) -> dict[str, Any]:
     """A policy that may still have rules that no packet can match, and nothing else wrong."""
-    policy: dict[str, Any] = {"version": "1", "endpoints": ENDPOINTS, "nets": NETS}
-    found = draw(st.lists(entries(), max_size=4))
+    names = sorted(ENDPOINTS)
+    present = draw(st.lists(st.sampled_from(names), min_size=1, max_size=5, unique=True))
+    endpoints = {name: ENDPOINTS[name] for name in present}
+    policy: dict[str, Any] = {"version": "1", "endpoints": endpoints, "nets": NETS}
+    found = draw(st.lists(entries(present), max_size=4))
     if found:
         policy["policies"] = [{"name": f"p{n}"} | entry for n, entry in enumerate(found)]
-    nat = draw(st.lists(translations, max_size=3))
+    nat = draw(st.lists(translations(present), max_size=3))
     if nat:
         policy["nat"] = nat
     return policy

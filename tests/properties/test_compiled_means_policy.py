@@ -132,9 +132,7 @@ class Walk:
             case AddressMatch(side=side, net=net):
                 return (flow.source if side is Side.SOURCE else flow.destination) in net
             case InterfaceMatch(way=way):
-                return match.covers(
-                    flow.in_interface if way is Way.IN else flow.out_interface
-                )
+                return match.covers(flow.in_interface if way is Way.IN else flow.out_interface)
             case ProtocolMatch(number=number):
                 return flow.protocol == number
             case TcpMatch(destination=ports) | UdpMatch(destination=ports):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -27,8 +28,19 @@ from netfw.ir.match import (
 from netfw.ir.names import Family, TableName
 from netfw.ir.net import Net
 from netfw.ir.ruleset import Chain, Origin, Rule
-from netfw.ir.target import Accept, Dnat, Drop, Goto, Jump, Log, Masquerade, NatRange, Reject
-from netfw.ir.target import SetMark, Target
+from netfw.ir.target import (
+    Accept,
+    Dnat,
+    Drop,
+    Goto,
+    Jump,
+    Log,
+    Masquerade,
+    NatRange,
+    Reject,
+    SetMark,
+    Target,
+)
 from netfw.policy.read import load
 
 ORIGIN = Origin(Where("p.yaml", 1, 1), "p/rule")
@@ -130,9 +142,7 @@ def test_two_origins_of_one_identity_are_refused():
 @pytest.mark.parametrize(("depth", "is_sound"), [(15, True), (16, False)])
 def test_chains_nest_no_deeper_than_nf_tables_allows(depth: int, is_sound: bool):
     names = [f"NETFW-{number}" for number in range(2, depth + 1)]
-    others = [
-        Chain(name, (rule(Jump(callee)),)) for name, callee in zip(names, names[1:], strict=False)
-    ]
+    others = [Chain(name, (rule(Jump(callee)),)) for name, callee in pairwise(names)]
     others.append(Chain(names[-1]))
     draft = draft_with(rule(Jump(names[0])), others=tuple(others))
     if is_sound:

@@ -1,0 +1,64 @@
+"""Whole policies and what they compile to, as `iptables-save` would print it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from netfw.compiler.pipeline import compile_policy
+from netfw.ir.names import Family
+from netfw.policy.read import load
+from netfw.render.restore import render_ruleset
+
+HERE = Path(__file__).parent
+CASES = sorted(path.parent.name for path in HERE.glob("*/policy.yaml"))
+PROGRAMS = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
+
+
+def compiled(case: str, family: Family) -> str:
+    text = (HERE / case / "policy.yaml").read_text()
+    return render_ruleset(compile_policy(load(text, "policy.yaml")).rulesets[family])
+
+
+@pytest.mark.parametrize("family", Family)
+@pytest.mark.parametrize("case", CASES)
+def test_policy_compiles_to_what_was_agreed(case: str, family: Family):
+    """After a change that is meant: NETFW_WRITE_GOLDEN=1, and read the diff."""
+    path = HERE / case / f"expected.v{family.value}.rules"
+    found = compiled(case, family)
+    if os.environ.get("NETFW_WRITE_GOLDEN"):
+        path.write_text(found)
+    assert found == path.read_text()
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("backend", ["nft", "legacy"])
+@pytest.mark.parametrize("family", Family)
+@pytest.mark.parametrize("case", CASES)
+def test_kernel_takes_the_rules_and_gives_them_back(case: str, family: Family, backend: str):
+    """In a network namespace that is gone when the shell ends."""
+    program = f"{PROGRAMS[family]}-{backend}"
+    expected = compiled(case, family)
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-ec", f"{program}-restore; {program}-save"],
+        input=expected,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert tables_of(done.stdout) == tables_of(expected)
+
+
+def tables_of(text: str) -> dict[str, list[str]]:
+    """Chains and rules by table: the order of tables says nothing, and comments neither."""
+    tables: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.startswith("*"):
+            tables[line] = []
+        elif line != "COMMIT" and not line.startswith("#"):
+            list(tables.values())[-1].append(line)
+    return tables
