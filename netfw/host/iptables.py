@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from netfw.errors import CapabilityError, HostError
 from netfw.host.namespace import Namespace
 from netfw.host.run import Completed, run
-from netfw.ir.names import Family
-
-
-class Backend(Enum):
-    """Which of the kernel's two implementations holds the rules."""
-
-    NFT = "nft"
-    LEGACY = "legacy"
-
-    def __str__(self) -> str:
-        return self.value
-
+from netfw.ir.names import Backend, Family
 
 _PREFIX = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _INCOMPATIBLE = "is incompatible, use 'nft' tool"

@@ -19,6 +19,8 @@ _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _GROUP_TRACE = 9
 _MESSAGE_TRACE = 10 << 8 | 17
 _MESSAGE_GET_RULE = 10 << 8 | 7
+_MESSAGE_GET_CHAIN = 10 << 8 | 4
+_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _HOOK_PRIORITY = 1, 3, 4, 2
 _RULE_TABLE, _RULE_CHAIN, _RULE_HANDLE = 1, 2, 3
 _FAMILIES = {2: Family.IPV4, 10: Family.IPV6}
 _NUMBER_OF_FAMILY = {Family.IPV4: 2, Family.IPV6: 10}
@@ -66,6 +68,22 @@ def rule_handles(namespace: Namespace, family: Family) -> dict[tuple[str, str], 
         rule = attributes_of(body)
         place = (_text(rule[_RULE_TABLE]), _text(rule[_RULE_CHAIN]))
         found.setdefault(place, []).append(_U64.unpack(rule[_RULE_HANDLE])[0])
+    return found
+
+
+def base_chain_priorities(namespace: Namespace, family: Family) -> dict[tuple[str, str], int]:
+    """Where a family's base chains are registered: hook priority by table and chain."""
+    with open_netfilter(namespace) as link:
+        message = request(_MESSAGE_GET_CHAIN, DUMP, _NUMBER_OF_FAMILY[family], 0, b"")
+        bodies = dump(link, message, "list of nft chains")
+    found = {}
+    for body in bodies:
+        chain = attributes_of(body)
+        hook = chain.get(_CHAIN_HOOK)
+        if hook is not None:
+            priority = attributes_of(hook, 0)[_HOOK_PRIORITY]
+            place = (_text(chain[_CHAIN_TABLE]), _text(chain[_CHAIN_NAME]))
+            found[place] = _I32.unpack(priority)[0]
     return found
 
 

@@ -9,9 +9,8 @@ import time
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from netfw.host.iptables import Backend
 from netfw.host.namespace import Namespace
-from netfw.ir.names import Family, Hook
+from netfw.ir.names import Backend, Family, Hook
 
 DEFAULT_BUFFER = 64 * 1024 * 1024
 """Bytes; the kernel doubles it. Holds about 160,000 legacy or 100,000 nft events unread."""

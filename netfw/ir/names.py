@@ -33,6 +33,18 @@ class Family(Enum):
         return f"IPv{self.value}"
 
 
+class Backend(Enum):
+    """Which of the kernel's two implementations of iptables holds the rules."""
+
+    NFT = "nft"
+    """nf_tables, behind ``iptables-nft``."""
+    LEGACY = "legacy"
+    """x_tables, behind ``iptables-legacy``."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class TableName(Enum):
     """The five tables of iptables. Their order is not here but in ``traverse/``."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from netfw.ir.names import Hook, TableName
 from netfw.traverse.situation import Path, Phase, Situation
@@ -26,13 +27,15 @@ LOCAL_OUT = (
     "filter.OUTPUT mangle.POSTROUTING nat.POSTROUTING"
 )
 
-DOCUMENTED: Mapping[Path, str] = {
-    Path.FORWARDED: FORWARDED,
-    Path.LOCAL_IN: LOCAL_IN,
-    Path.LOCAL_OUT: LOCAL_OUT,
-    # a packet to this host itself is the third followed by the second
-    Path.LOOPBACK: f"{LOCAL_OUT} {LOCAL_IN}",
-}
+DOCUMENTED: Mapping[Path, str] = MappingProxyType(
+    {
+        Path.FORWARDED: FORWARDED,
+        Path.LOCAL_IN: LOCAL_IN,
+        Path.LOCAL_OUT: LOCAL_OUT,
+        # a packet to this host itself is the third followed by the second
+        Path.LOOPBACK: f"{LOCAL_OUT} {LOCAL_IN}",
+    }
+)
 """The documented order: tables at hooks, and what else happens in [brackets]."""
 
 
@@ -73,6 +76,9 @@ _SECURITY = tuple(
     (Station(hook, TableName.FILTER), Station(hook, TableName.SECURITY)) for hook in _FILTER_HOOKS
 )
 _NAT_INPUT = Station(Hook.INPUT, TableName.NAT)
+_SECURITY_INPUT = Station(Hook.INPUT, TableName.SECURITY)
+_NAT_SOURCE_PRIORITY = 100
+"""NF_IP_PRI_NAT_SRC."""
 
 REFINEMENTS: tuple[Refinement, ...] = (
     Refinement(
@@ -91,6 +97,18 @@ REFINEMENTS: tuple[Refinement, ...] = (
             (Station(Hook.INPUT, TableName.SECURITY), _NAT_INPUT),
             (Station(Hook.INPUT, TableName.FILTER), _NAT_INPUT),
         ),
+    ),
+    Refinement(
+        "nft-security-behind-nat-input",
+        "iptables-nft registers the security table at priority 150, behind nat at INPUT",
+        "xtables_ipv4 in iptables/nft.c; the kernel's NF_IP_PRI_SECURITY is 50",
+        lambda situation: (
+            situation.security_priority > _NAT_SOURCE_PRIORITY
+            and _NAT_INPUT in situation.loaded
+            and _SECURITY_INPUT in situation.loaded
+        ),
+        skips=frozenset({_SECURITY_INPUT}),
+        adds=((_NAT_INPUT, _SECURITY_INPUT),),
     ),
     Refinement(
         "nat-needs-conntrack",

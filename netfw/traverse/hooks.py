@@ -36,7 +36,6 @@ _PRIORITY = {
     KernelPoint.CONNTRACK: -200,
     TableName.MANGLE: -150,
     TableName.FILTER: 0,
-    TableName.SECURITY: 50,
     KernelPoint.CONFIRM: _INT_MAX,
 }
 _NAT_DST, _NAT_SRC = -100, 100
@@ -56,18 +55,22 @@ _POINTS = {
 }
 
 
-def _entries(hook: Hook) -> tuple[HookEntry, ...]:
+SECURITY_PRIORITY = 50
+"""NF_IP_PRI_SECURITY. iptables-nft registers its security chains elsewhere, at 150 (xtables_ipv4
+in iptables/nft.c), which is behind nat INPUT."""
+
+
+def hook_entries(hook: Hook, security_priority: int = SECURITY_PRIORITY) -> tuple[HookEntry, ...]:
+    """Everything at a hook in the order in which a packet meets it."""
     entries = [HookEntry(_PRIORITY[point], point) for point in _POINTS[hook]]
     for table, hooks in BUILTIN_CHAINS.items():
         if hook not in hooks:
             continue
         if table is TableName.NAT:
             priority = _NAT_DST if NAT_SIDE_IS_DESTINATION[hook] else _NAT_SRC
+        elif table is TableName.SECURITY:
+            priority = security_priority
         else:
             priority = _PRIORITY[table]
         entries.append(HookEntry(priority, table))
     return tuple(sorted(entries, key=lambda entry: entry.priority))
-
-
-HOOKS: dict[Hook, tuple[HookEntry, ...]] = {hook: _entries(hook) for hook in Hook}
-"""Everything at a hook in the order in which a packet meets it."""

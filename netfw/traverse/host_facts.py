@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from netfw.ir.mark import MaskedWord
 from netfw.ir.names import Family
 from netfw.ir.net import Net
+from netfw.traverse.hooks import SECURITY_PRIORITY
 
 MAIN_TABLE = 254
 """RT_TABLE_MAIN in linux/rtnetlink.h."""
@@ -79,6 +80,9 @@ class SetMember:
 class HostFacts:
     """Interfaces with addresses, routes, routing rules by mark, forwarding, and sets.
 
+    ``security_priority`` is where the security table's chains are registered (50, or 150 with
+    iptables-nft).
+
     ``sets`` maps a set's name to its members; a set that is not there is not known.
     """
 
@@ -87,6 +91,7 @@ class HostFacts:
     rules: tuple[RoutingRule, ...] = ()
     forwarding: bool = True
     sets: Mapping[str, tuple[SetMember, ...]] = field(default_factory=dict)
+    security_priority: int = SECURITY_PRIORITY
 
     def is_local(self, family: Family, address: int) -> bool:
         """Whether an address is this host's (127.0.0.0/8 is, all of it)."""

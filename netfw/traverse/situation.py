@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from netfw.ir.names import Family
+from netfw.traverse.hooks import SECURITY_PRIORITY
 from netfw.traverse.traversal import Station
 
 
@@ -36,7 +37,8 @@ class Situation:
     """Path and phase of a packet, and which stations exist where it passes.
 
     ``loaded`` are the tables and hooks that hold a built-in chain in this namespace.
-    ``conntrack`` says whether connection tracking is on for the family.
+    ``conntrack`` says whether connection tracking is on for the family, ``security_priority``
+    where the security table is registered.
     """
 
     family: Family
@@ -44,3 +46,4 @@ class Situation:
     phase: Phase
     conntrack: bool
     loaded: frozenset[Station]
+    security_priority: int = SECURITY_PRIORITY

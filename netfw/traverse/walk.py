@@ -33,7 +33,7 @@ from netfw.ir.target import (
 from netfw.traverse import nat
 from netfw.traverse.connection import Conntrack
 from netfw.traverse.evaluate import Predicate, predicate_of
-from netfw.traverse.hooks import HOOKS, KernelPoint
+from netfw.traverse.hooks import KernelPoint, hook_entries
 from netfw.traverse.host_facts import LOOPBACK, HostFacts
 from netfw.traverse.packet import Packet
 from netfw.traverse.skb import Skb
@@ -131,10 +131,10 @@ class Walker:
         self._points: dict[Hook, tuple[TableName | KernelPoint, ...]] = {
             hook: tuple(
                 entry.what
-                for entry in entries
+                for entry in hook_entries(hook, facts.security_priority)
                 if isinstance(entry.what, KernelPoint) or self._has(entry.what, hook)
             )
-            for hook, entries in HOOKS.items()
+            for hook in Hook
         }
         self._nat_is_loaded = ruleset.table(TableName.NAT) is not None
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from netfw.host.iptables import Backend
 from netfw.host.packets import cookie_of
 from netfw.host.trace import EventKind, TraceEvent
-from netfw.ir.names import Family, Hook, TableName
+from netfw.ir.names import Backend, Family, Hook, TableName
 from netfw.ir.ruleset import Ruleset
 from netfw.ir.target import (
     Accept,

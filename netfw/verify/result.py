@@ -86,7 +86,7 @@ class Run:
     missing: str = ""
     times: RunTimes = field(default_factory=RunTimes)
     not_verified: list[str] = field(default_factory=list)
-    """What this run cannot show on its stage, such as a rule about addresses that cannot be sent."""
+    """What this run cannot show on its stage, such as rules about addresses that none can send."""
     events: int = 0
     """How many trace events were read."""
     origins: dict[tuple[str, str, int], Origin] = field(default_factory=dict)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from difflib import unified_diff
 
 from netfw.errors import CapabilityError
 from netfw.facts.iptables_save import parse_ruleset
-from netfw.host.iptables import Backend, restore, save
+from netfw.host.iptables import restore, save
 from netfw.host.legacy_tables import read_legacy
-from netfw.host.nft_trace import rule_handles
+from netfw.host.nft_trace import base_chain_priorities, rule_handles
 from netfw.host.trace import DEFAULT_BUFFER, TraceReader
 from netfw.ir.mark_field import MarkField
-from netfw.ir.names import Family
+from netfw.ir.names import Backend, Family, TableName
 from netfw.ir.ruleset import Ruleset
 from netfw.render.restore import render_ruleset
 from netfw.render.rule import render_rule
 from netfw.traverse.documented import DOCUMENTED, Documented, documented_way
+from netfw.traverse.hooks import SECURITY_PRIORITY
 from netfw.traverse.situation import Path, Phase, Situation
 from netfw.traverse.traversal import End, Outcome, Traversal
 from netfw.traverse.walk import Walker, loaded_stations
@@ -58,7 +60,7 @@ class Task:
     field: MarkField | None = None
     notes: Sequence[str] = ()
     loaded: Ruleset | None = None
-    order: Mapping[Path, str] = DOCUMENTED
+    order: Mapping[Path, str] = dataclass_field(default_factory=lambda: DOCUMENTED)
     trace_buffer: int = DEFAULT_BUFFER
 
 
@@ -102,7 +104,8 @@ class _Session:
                 rule_handles(stage.firewall, task.family) if task.backend is Backend.NFT else {}
             )
             observer = Observer(task.backend, task.family, read_back, handles)
-            walker = Walker(self.wanted, task.layout.facts())
+            facts = replace(task.layout.facts(), security_priority=self._security_priority(stage))
+            walker = Walker(self.wanted, facts)
             times.setup += time.perf_counter() - began
             for wave in _waves(task.probes):
                 self._play_wave(stage, reader, observer, walker, wave)
@@ -110,8 +113,21 @@ class _Session:
                 self.run.inconclusive.append(reader.lost)
             self.run.events = observer.events
 
+    def _security_priority(self, stage: Stage) -> int:
+        if self.task.backend is Backend.LEGACY:
+            return SECURITY_PRIORITY
+        priorities = base_chain_priorities(stage.firewall, self.task.family)
+        return next(
+            (
+                priority
+                for (table, _), priority in priorities.items()
+                if table == TableName.SECURITY.value
+            ),
+            SECURITY_PRIORITY,
+        )
+
     def _read_back(self, stage: Stage) -> Ruleset:
-        """What the kernel now holds; differences from what was meant are differences of the run."""
+        """What the kernel now holds; where it is not what was meant, the run differs."""
         task = self.task
         if task.backend is Backend.LEGACY:
             text = read_legacy(stage.firewall, task.family)
@@ -207,7 +223,14 @@ class _Session:
     def _documented_for(self, probe: Probe, walker: Walker) -> Documented:
         conntrack = walker.conntrack_is_on
         phase = probe.phase if conntrack else Phase.NO_CONNTRACK
-        situation = Situation(self.task.family, probe.path, phase, conntrack, self.loaded)
+        situation = Situation(
+            self.task.family,
+            probe.path,
+            phase,
+            conntrack,
+            self.loaded,
+            walker.facts.security_priority,
+        )
         known = self._documented.get(situation)
         if known is None:
             known = documented_way(situation, self.task.order)

@@ -1,0 +1,1 @@
+"""What a host says, as data: pure parsers of commands' output."""

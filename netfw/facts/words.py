@@ -1,0 +1,42 @@
+"""Lines of iptables-restore input as words."""
+
+from __future__ import annotations
+
+
+def split_words(line: str) -> list[str]:
+    """Split a line as iptables-restore does (add_param_to_argv in iptables/xshared.c).
+
+    Blanks and tabs separate; double quotes hold words together, and a backslash inside them
+    keeps the next character as it is. Raises ValueError for a quote that is never closed.
+    """
+    if '"' not in line:
+        return line.split()
+    words: list[str] = []
+    word: list[str] = []
+    begun = quoted = escaped = False
+    for character in line:
+        if escaped:
+            word.append(character)
+            escaped = False
+        elif quoted:
+            if character == "\\":
+                escaped = True
+            elif character == '"':
+                quoted = False
+            else:
+                word.append(character)
+        elif character == '"':
+            quoted = begun = True
+        elif character in " \t\n":
+            if begun:
+                words.append("".join(word))
+                word.clear()
+                begun = False
+        else:
+            word.append(character)
+            begun = True
+    if quoted:
+        raise ValueError("a quote is never closed")
+    if begun:
+        words.append("".join(word))
+    return words

@@ -1,0 +1,1 @@
+"""Data to text, byte for byte as iptables-save prints it."""

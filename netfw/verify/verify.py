@@ -1,0 +1,85 @@
+"""The verb: every backend and family, with a policy or for the documented order alone."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+
+from netfw import __version__
+from netfw.compiler.pipeline import compile_policy
+from netfw.errors import CapabilityError
+from netfw.host.iptables import version
+from netfw.ir.names import Backend, Family
+from netfw.policy.model import Policy
+from netfw.verify.order_probes import order_layout, order_probes, order_ruleset
+from netfw.verify.policy_probes import policy_layout, policy_probes
+from netfw.verify.progress import NoProgress, Progress
+from netfw.verify.result import Verification
+from netfw.verify.session import Task, run_task
+
+
+def verify(
+    policy: Policy | None = None,
+    *,
+    backends: Sequence[Backend] = tuple(Backend),
+    families: Sequence[Family] = tuple(Family),
+    progress: Progress | None = None,
+) -> Verification:
+    """Show on this kernel that packets go as documented and as predicted.
+
+    With a policy: its compiled rules, with probes for each rule, judged by the policy's own
+    meaning too. Without: the documented order alone, in all scenarios, conntrack on and off.
+    Whatever this machine cannot do is named in the result, which is then inconclusive.
+    """
+    subject = PurePath(policy.file).name if policy else "the documented order"
+    found = Verification(subject, _host(backends))
+    for backend in backends:
+        for family in families:
+            tasks = order_tasks(backend, family)
+            if policy is not None:
+                tasks = iter([policy_task(policy, backend, family)])
+            for task in tasks:
+                found.runs.append(run_task(task, progress or NoProgress()))
+    return found
+
+
+def order_tasks(backend: Backend, family: Family) -> Iterator[Task]:
+    """The documented order with connection tracking on, and with it off."""
+    for conntrack in (True, False):
+        layout = order_layout()
+        yield Task(
+            f"documented order, conntrack {'on' if conntrack else 'off'}",
+            backend,
+            family,
+            order_ruleset(family, conntrack=conntrack),
+            layout,
+            order_probes(family, layout, conntrack=conntrack),
+        )
+
+
+def policy_task(policy: Policy, backend: Backend, family: Family) -> Task:
+    """A policy's compiled rules and the probes that the policy asks for."""
+    compiled = compile_policy(policy)
+    layout = policy_layout(policy)
+    writer = policy_probes(policy, family, layout)
+    return Task(
+        PurePath(policy.file).name,
+        backend,
+        family,
+        compiled.rulesets[family],
+        layout,
+        writer.probes,
+        compiled.field,
+        writer.left_out,
+    )
+
+
+def _host(backends: Sequence[Backend]) -> dict[str, str]:
+    facts = {"netfw": __version__, "kernel": platform.release()}
+    for backend in backends:
+        try:
+            facts[f"iptables ({backend})"] = version(backend)
+        except CapabilityError:
+            facts[f"iptables ({backend})"] = "not installed"
+    return facts
