@@ -110,12 +110,12 @@ RULES = {
     "{}": ("10:9", "a rule lacks what it does"),
     "from: 10.0.0.1": ("10:9", "a rule lacks what it does"),
     "{allow: ssh, deny: ssh}": ("10:9", "a rule does one thing, not 'allow' and 'deny'"),
-    "{alow: ssh}": ("10:10", "unknown key 'alow' in a rule"),
+    "{alloww: ssh}": ("10:10", "unknown key 'alloww' in a rule"),
     "allow:": ("10:15", "allow must be a word or a list, not nothing"),
     "allow: []": ("10:16", "allow is an empty list"),
     "allow: [any, ssh]": ("10:17", "'any' is every packet"),
     "{allow: shh}": ("10:17", "unknown service 'shh'"),
-    "{allow: ssh, fom: 10.0.0.1}": ("10:22", "unknown key 'fom' in a rule"),
+    "{allow: ssh, fromm: 10.0.0.1}": ("10:22", "unknown key 'fromm' in a rule"),
     "{allow: ssh, from: ofice}": ("10:28", "unknown net 'ofice'"),
     "{allow: ssh, from: lan}": ("10:28", "'lan' is an endpoint, but 'from' of a rule names nets"),
     "{allow: ssh, from: any}": ("10:28", "'from' cannot be 'any'"),
@@ -136,7 +136,7 @@ RULES = {
     ),
     "log: {rate: 5}": ("10:21", "'5' is not a rate"),
     "log: {rate: 0/minute}": ("10:21", "'0/minute': rates go from 1 to 10000"),
-    "log: {rate: unlimted}": ("10:21", "'unlimted' is not a rate"),
+    "log: {rate: unlimitedd}": ("10:21", "'unlimitedd' is not a rate"),
     "log: {raet: 5/minute}": ("10:15", "unknown key 'raet' in 'log'"),
 }
 
@@ -251,7 +251,7 @@ def starts(found: list[tuple[str, str, str]], place: str, problem: str) -> bool:
 
 
 def test_all_faults_of_a_file_are_told_at_once_in_its_order():
-    text = at_wan("{alow: ssh}") + "nat:\n  - masquerade: {}\nmarks: {mask: 1}\n"
+    text = at_wan("{alloww: ssh}") + "nat:\n  - masquerade: {}\nmarks: {mask: 1}\n"
     assert [place for place, _, _ in faults_of(text)] == ["10:9", "10:10", "12:17", "13:15"]
 
 
