@@ -115,7 +115,7 @@ RULES = {
     "allow: []": ("10:16", "allow is an empty list"),
     "allow: [any, ssh]": ("10:17", "'any' is every packet"),
     "{allow: shh}": ("10:17", "unknown service 'shh'"),
-    "{allow: ssh, fromm: 10.0.0.1}": ("10:22", "unknown key 'fromm' in a rule"),
+    "{allow: ssh, frum: 10.0.0.1}": ("10:22", "unknown key 'frum' in a rule"),
     "{allow: ssh, from: ofice}": ("10:28", "unknown net 'ofice'"),
     "{allow: ssh, from: lan}": ("10:28", "'lan' is an endpoint, but 'from' of a rule names nets"),
     "{allow: ssh, from: any}": ("10:28", "'from' cannot be 'any'"),
