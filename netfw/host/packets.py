@@ -81,7 +81,9 @@ class PacketBuilder:
             _U16.pack_into(data, start, packet.source_port)
             _U16.pack_into(data, start + 2, packet.destination_port)
         if protocol == TCP:
-            struct.pack_into(">HH", data, start + 4, _TCP_MAGIC, number)
+            struct.pack_into(
+                ">II", data, start + 4, sequence_of(number), packet.tcp_acknowledgement
+            )
         elif packet.quoted is not None:
             data[start + 8 :] = self.build(packet.quoted, number)
         elif packet.is_icmp:
@@ -91,6 +93,11 @@ class PacketBuilder:
             _U16.pack_into(data, start + 16, number)
         else:
             _U16.pack_into(data, start + 8, number)
+
+
+def sequence_of(number: int) -> int:
+    """The TCP sequence number of the packet that carries a number."""
+    return _TCP_MAGIC << 16 | number
 
 
 def _shape(packet: Packet) -> Shape:
@@ -134,7 +141,12 @@ def _scapy_transport(packet: Packet, number: int, cookie: Any) -> Any:  # noqa: 
 
     ports = {"sport": packet.source_port, "dport": packet.destination_port}
     if packet.protocol == TCP:
-        return inet.TCP(**ports, seq=_TCP_MAGIC << 16 | number, flags=packet.tcp_flags)
+        return inet.TCP(
+            **ports,
+            seq=sequence_of(number),
+            ack=packet.tcp_acknowledgement,
+            flags=packet.tcp_flags,
+        )
     if packet.protocol == UDP:
         return inet.UDP(**ports) / cookie
     if not packet.is_icmp:

@@ -26,9 +26,9 @@ class Packet:
     """Header fields and the interface by which the packet comes in.
 
     Addresses are numbers of the family's length, ports 0 to 65535 (0 where the protocol has none),
-    ``ttl`` (IPv6: hop limit) 0 to 255, ``mark`` 32 bits. ``in_interface`` is empty for a packet
-    that this host makes itself. For ICMP, ``icmp_id`` is the echo identifier, and ``quoted`` the
-    packet that an ICMP error speaks of.
+    ``ttl`` (IPv6: hop limit) 0 to 255, ``mark`` and ``tcp_acknowledgement`` 32 bits.
+    ``in_interface`` is empty for a packet that this host makes itself. For ICMP, ``icmp_id`` is
+    the echo identifier, and ``quoted`` the packet that an ICMP error speaks of.
     """
 
     family: Family
@@ -38,6 +38,7 @@ class Packet:
     source_port: int = 0
     destination_port: int = 0
     tcp_flags: int = 0
+    tcp_acknowledgement: int = 0
     icmp_type: int = 0
     icmp_code: int = 0
     icmp_id: int = 0

@@ -32,14 +32,21 @@ _NETS_TRIED = 4
 _LINK_PAIRS_TRIED = 4
 
 
-def concrete(name: str) -> str:
-    """An interface that a name stands for: ``veth+`` is ``veth0``."""
-    return f"{name[:-1][:14]}0" if name.endswith("+") else name
+def interfaces_for(name: str) -> tuple[str, ...]:
+    """The interfaces that a name stands for here: ``veth+`` is ``veth0`` and ``veth1``."""
+    if not name.endswith("+"):
+        return (name,)
+    return tuple(f"{name[:-1][:14]}{number}" for number in range(2))
 
 
 def policy_layout(policy: Policy) -> Layout:
     """A link for every interface that the policy names, and one for an undeclared one."""
-    names = [concrete(name) for endpoint in policy.endpoints for name in endpoint.interfaces]
+    names = [
+        interface
+        for endpoint in policy.endpoints
+        for name in endpoint.interfaces
+        for interface in interfaces_for(name)
+    ]
     undeclared = UNDECLARED
     while policy.endpoint_of(undeclared) is not None:
         undeclared = f"x{undeclared}"[:15]
@@ -73,7 +80,12 @@ def policy_probes(policy: Policy, family: Family, layout: Layout) -> ProbeWriter
 def _links(layout: Layout, endpoints: tuple[Endpoint, ...]) -> list[Link]:
     if not endpoints:
         return list(layout.links)
-    return [layout.link(concrete(name)) for endpoint in endpoints for name in endpoint.interfaces]
+    return [
+        layout.link(interface)
+        for endpoint in endpoints
+        for name in endpoint.interfaces
+        for interface in interfaces_for(name)
+    ]
 
 
 def _ways(writer: ProbeWriter, endpoint: Endpoint, direction: Direction) -> Iterator[Way]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from netfw.host.packets import sequence_of
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Origin
@@ -147,22 +148,36 @@ class ProbeWriter:
         return Staged(probe, way, self._masqueraded(translated, way))
 
     def answer(self, staged: Staged) -> None:
-        """The answer to an accepted first packet, and the packet that follows the answer."""
+        """The answer to an accepted first packet, and the packet that follows the answer.
+
+        Nothing where the stage cannot hold the first packet's source.
+        """
         first, way, seen = staged.probe, staged.way, staged.translated
         back = way.reversed
+        if way.came_by is not None and not self.layout.place(
+            self.family, first.packet.source, way.came_by
+        ):
+            return
+        is_tcp = seen.protocol == TCP
+        answer_number = len(self.probes) + 1
         answer = replace(
             seen,
             source=seen.destination,
             destination=seen.source,
             source_port=seen.destination_port,
             destination_port=seen.source_port,
-            tcp_flags=SYN | ACK if seen.protocol == TCP else 0,
+            tcp_flags=SYN | ACK if is_tcp else 0,
+            tcp_acknowledgement=sequence_of(first.number) + 1 if is_tcp else 0,
             icmp_type=ECHO_ANSWER.get(seen.icmp_type, 0),
             in_interface=back.interfaces[0],
             mark=0,
         )
         self._follow(first, "answer to ", answer, back, Phase.REPLY, 1)
-        later = replace(first.packet, tcp_flags=ACK if seen.protocol == TCP else 0)
+        later = replace(
+            first.packet,
+            tcp_flags=ACK if is_tcp else 0,
+            tcp_acknowledgement=sequence_of(answer_number) + 1 if is_tcp else 0,
+        )
         self._follow(first, "after the answer: ", later, way, Phase.ESTABLISHED, 2)
 
     def _follow(
