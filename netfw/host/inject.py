@@ -12,6 +12,7 @@ import socket
 import struct
 
 from netfw.host.namespace import Namespace
+from netfw.host.netlink import dropped, set_receive_buffer
 from netfw.ir.names import Family
 from netfw.ir.net import format_address
 
@@ -20,7 +21,7 @@ _ETHER_TYPE = {Family.IPV4: b"\x08\x00", Family.IPV6: b"\x86\xdd"}
 _FAMILY_OF_TYPE = {kind: family for family, kind in _ETHER_TYPE.items()}
 _SOL_PACKET = 263
 _PACKET_IGNORE_OUTGOING = 23
-_SO_RCVBUFFORCE = 33
+_SO_BINDTODEVICE = 25
 _SO_MARK = 36
 _IPV6_HDRINCL = 36
 _BUFFER = 16 * 1024 * 1024
@@ -43,7 +44,7 @@ class FarEnd:
 
         self._link = namespace.call(make)
         self._link.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        self._link.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        set_receive_buffer(self._link, _BUFFER)
         self._link.setblocking(False)
 
     def send(self, family: Family, packet: bytes) -> None:
@@ -62,15 +63,25 @@ class FarEnd:
             if family is not None:
                 packets.append((family, frame[14:]))
 
+    @property
+    def lost(self) -> int:
+        """How many arrived packets found no room in the buffer and were never seen here."""
+        return dropped(self._link)
+
     def close(self) -> None:
         """Give the socket back."""
         self._link.close()
 
 
 class LocalSender:
-    """Sends packets as a process of the namespace would, header included."""
+    """Sends packets as a process of the namespace would, header included.
 
-    def __init__(self, namespace: Namespace, family: Family) -> None:
+    ``interface`` binds the socket (SO_BINDTODEVICE). The kernel takes the header as it is, but
+    for the IPv4 checksum and total length, which it computes, and an identification or source of
+    0, which it fills in (raw(7)).
+    """
+
+    def __init__(self, namespace: Namespace, family: Family, interface: str = "") -> None:
         self._family = family
 
         def make() -> socket.socket:
@@ -79,6 +90,8 @@ class LocalSender:
                 made.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
             else:
                 made.setsockopt(socket.IPPROTO_IPV6, _IPV6_HDRINCL, 1)
+            if interface:
+                made.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, interface.encode())
             return made
 
         self._socket = namespace.call(make)

@@ -10,7 +10,8 @@ from netfw.ir.names import Backend, Family
 _PREFIX = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _INCOMPATIBLE = "is incompatible, use 'nft' tool"
 _WAIT = ("-w", "10")
-"""The lock of the legacy programs is one for the machine: wait for it, up to 10 seconds."""
+"""Wait up to 10 seconds for the legacy programs' lock, which is the namespace's own
+(``Namespace.lock_path``) where the program knows XTABLES_LOCKFILE, and else the machine's."""
 
 
 def restore(

@@ -8,6 +8,7 @@ can do. TRACE events are numbered, so that gaps show.
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import struct
 
@@ -31,7 +32,7 @@ _HOOKS = (Hook.PREROUTING, Hook.INPUT, Hook.FORWARD, Hook.OUTPUT, Hook.POSTROUTI
 _HEADER = struct.Struct("=IHHIIB3x")
 _ATTRIBUTE = struct.Struct("=HH")
 _U32 = struct.Struct(">I")
-_PREFIX = b"TRACE: "
+_PREFIX = re.compile(rb"TRACE: (raw|mangle|nat|filter|security):(.+):(rule|return|policy):(\d+)")
 _KINDS = {b"rule": EventKind.RULE, b"return": EventKind.END, b"policy": EventKind.POLICY}
 _IPV6_HEADER = 40
 
@@ -87,8 +88,7 @@ class LegacyDecoder:
             length, kind, _, _, _, family = _HEADER.unpack_from(datagram, start)
             stop = start + length
             if kind == _MESSAGE_PACKET:
-                mark = 0
-                hook = 0
+                mark = hook = iif = oif = 0
                 payload = prefix = b""
                 at = start + 20
                 while at + 4 <= stop:
@@ -98,6 +98,10 @@ class LegacyDecoder:
                         hook = datagram[at + 6]
                     elif number == 2:
                         mark = u32(datagram, at + 4)[0]
+                    elif number == 4:
+                        iif = u32(datagram, at + 4)[0]
+                    elif number == 5:
+                        oif = u32(datagram, at + 4)[0]
                     elif number == 9:
                         payload = datagram[at + 4 : at + size]
                     elif number == 10:
@@ -117,7 +121,10 @@ class LegacyDecoder:
                             event_kind,
                             rule,
                             None,
+                            "",
                             mark,
+                            iif,
+                            oif,
                             None,
                             payload[:header],
                             payload[header:],
@@ -139,10 +146,12 @@ class LegacyDecoder:
 
 
 def _parse(prefix: bytes) -> Place | None:
-    """``TRACE: raw:PREROUTING:rule:2 `` and a NUL; chain names may hold colons."""
-    text = prefix.rstrip(b"\0 ")
-    if not text.startswith(_PREFIX):
+    """``TRACE: raw:PREROUTING:rule:2 `` and a NUL; chain names may hold colons.
+
+    None for the prefix of anybody's LOG or NFLOG rule, which come by the same way.
+    """
+    found = _PREFIX.fullmatch(prefix.rstrip(b"\0 "))
+    if found is None:
         return None
-    table, _, rest = text[len(_PREFIX) :].partition(b":")
-    chain, kind, number = rest.rsplit(b":", 2)
+    table, chain, kind, number = found.groups()
     return table.decode(), chain.decode("utf-8", "replace"), _KINDS[kind], int(number)

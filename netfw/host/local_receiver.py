@@ -7,9 +7,9 @@ import struct
 from typing import NamedTuple
 
 from netfw.host.namespace import Namespace
+from netfw.host.netlink import dropped, set_receive_buffer
 from netfw.ir.names import Family
 
-_SO_RCVBUFFORCE = 33
 _SO_MARK = 36
 _SO_RCVMARK = 75
 """Since Linux 5.19: a received packet's mark as a control message (asm-generic/socket.h)."""
@@ -44,7 +44,7 @@ class LocalReceiver:
             return socket.socket(_AF[self._family], socket.SOCK_RAW, protocol)
 
         made = namespace.call(make)
-        made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        set_receive_buffer(made, _BUFFER)
         try:
             made.setsockopt(socket.SOL_SOCKET, _SO_RCVMARK, 1)
         except OSError:
@@ -52,6 +52,7 @@ class LocalReceiver:
         if self._family is Family.IPV6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             made.setsockopt(socket.IPPROTO_IPV6, _IPV6_FLOWINFO, 1)
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
         made.setblocking(False)
         return made
 
@@ -65,7 +66,7 @@ class LocalReceiver:
                 except BlockingIOError:
                     break
                 mark = 0 if self.tells_marks else None
-                flow, destination = b"\0" * 4, b"\0" * 16
+                flow, destination, hop_limit = b"\0" * 4, b"\0" * 16, 0
                 for level, kind, value in controls:
                     if level == socket.SOL_SOCKET and kind == _SO_MARK:
                         (mark,) = struct.unpack("=I", value[:4])
@@ -73,11 +74,19 @@ class LocalReceiver:
                         flow = value[:4]
                     elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
                         destination = value[:16]
+                    elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_HOPLIMIT:
+                        (hop_limit,) = struct.unpack("=i", value[:4])
                 if self._family is Family.IPV6:
                     source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
-                    data = _ipv6_header(flow, len(data), protocol, source, destination) + data
+                    head = flow, len(data), protocol, hop_limit, source, destination
+                    data = _ipv6_header(*head) + data
                 found.append(Delivered(data, mark))
         return found
+
+    @property
+    def lost(self) -> int:
+        """How many delivered packets found no room in a buffer and were never seen here."""
+        return sum(dropped(link) for _, link in self._sockets)
 
     def close(self) -> None:
         """Give the sockets back."""
@@ -86,7 +95,7 @@ class LocalReceiver:
 
 
 def _ipv6_header(
-    flow: bytes, length: int, protocol: int, source: bytes, destination: bytes
+    flow: bytes, length: int, protocol: int, hop_limit: int, source: bytes, destination: bytes
 ) -> bytes:
     first = bytes([0x60 | flow[0] & 0x0F]) + flow[1:4]
-    return first + struct.pack(">HBB", length, protocol, 64) + source + destination
+    return first + struct.pack(">HBB", length, protocol, hop_limit) + source + destination

@@ -8,6 +8,7 @@ removes the namespace with every link, rule and connection in it (namespaces(7))
 from __future__ import annotations
 
 import ctypes
+import errno
 import itertools
 import os
 import threading
@@ -18,6 +19,12 @@ from typing import TypeVar
 from netfw.errors import CapabilityError, NetfwBug
 
 _CLONE_NEWNET = 0x40000000
+_HINTS = {
+    errno.EPERM: "run as root (CAP_SYS_ADMIN is needed)",
+    errno.EINVAL: "this kernel was built without network namespaces (CONFIG_NET_NS)",
+    errno.ENOSPC: "the limit is the sysctl user.max_net_namespaces",
+}
+"""What unshare(2) and setns(2) say of these errors."""
 _counter = itertools.count(1)
 T = TypeVar("T")
 
@@ -32,6 +39,7 @@ class Namespace:
     def __init__(self, purpose: str = "netns") -> None:
         self.name = f"netfw-{os.getpid()}-{next(_counter)}-{purpose}"
         self._host = _namespace_number("/proc/self/ns/net")
+        self._lock = -1
         self._fd = _in_thread(self._make)
 
     def _make(self) -> int:
@@ -48,7 +56,21 @@ class Namespace:
     @property
     def descriptor(self) -> int:
         """The file descriptor that holds the namespace."""
+        if self._fd < 0:
+            raise NetfwBug.at(self.name, "this namespace has been closed")
         return self._fd
+
+    @property
+    def lock_path(self) -> str:
+        """A lock file of this namespace alone, for XTABLES_LOCKFILE; gone when we are.
+
+        The legacy programs lock one file for the whole machine, although the kernel keeps the
+        tables apart: runs side by side would wait for each other, and for the machine's own
+        firewall.
+        """
+        if self._lock < 0:
+            self._lock = os.memfd_create("xtables.lock", os.MFD_CLOEXEC)
+        return f"/proc/{os.getpid()}/fd/{self._lock}"
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function in a thread inside the namespace, and return what it returns.
@@ -58,7 +80,7 @@ class Namespace:
         """
 
         def inside() -> T:
-            _syscall("setns", self._fd, _CLONE_NEWNET)
+            _syscall("setns", self.descriptor, _CLONE_NEWNET)
             if _namespace_number("/proc/thread-self/ns/net") == self._host:
                 raise NetfwBug.at(self.name, "still in the machine's own network namespace")
             return function()
@@ -70,6 +92,9 @@ class Namespace:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def __enter__(self) -> Namespace:
         return self
@@ -92,9 +117,7 @@ def _syscall(name: str, *arguments: int) -> None:
     if getattr(libc, name)(*arguments) != 0:
         number = ctypes.get_errno()
         raise CapabilityError.at(
-            "network namespace",
-            f"{name} failed: {os.strerror(number)}",
-            "run as root (CAP_SYS_ADMIN is needed)",
+            "network namespace", f"{name} failed: {os.strerror(number)}", _HINTS.get(number, "")
         )
 
 

@@ -20,7 +20,14 @@ HEADER_LENGTH = 20
 """nlmsghdr (16 bytes) and nfgenmsg (4 bytes)."""
 REQUEST, ACK, DUMP = 0x1, 0x4, 0x300
 MESSAGE_ERROR, MESSAGE_DONE = 2, 3
+_DUMP_INTERRUPTED = 0x10
+_PATIENCE = 10.0
+"""Seconds; the kernel answers a request at once."""
 _SO_RCVBUFFORCE = 33
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("=9I")
+_MEMINFO_DROPS = 8
+"""Place in the answer (SK_MEMINFO_DROPS in linux/sock_diag.h)."""
 
 
 def open_netfilter(namespace: Namespace, receive_buffer: int = 0) -> socket.socket:
@@ -32,13 +39,28 @@ def open_netfilter(namespace: Namespace, receive_buffer: int = 0) -> socket.sock
         return made
 
     made = namespace.call(make)
+    made.settimeout(_PATIENCE)
     if receive_buffer:
-        try:
-            made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_buffer)
-        except PermissionError:
-            # without CAP_NET_ADMIN in the first user namespace net.core.rmem_max is the limit
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        set_receive_buffer(made, receive_buffer)
     return made
+
+
+def set_receive_buffer(link: socket.socket, size: int) -> None:
+    """Give a socket room for ``size`` bytes; the kernel doubles that."""
+    try:
+        link.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
+    except PermissionError:
+        # without CAP_NET_ADMIN in the first user namespace net.core.rmem_max is the limit
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+
+def dropped(link: socket.socket) -> int:
+    """How many messages or packets the kernel could not put into a socket's buffer so far.
+
+    The number is right at any time: it needs no further message that would show a gap.
+    """
+    numbers = _MEMINFO.unpack(link.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+    return int(numbers[_MEMINFO_DROPS])
 
 
 def attribute(kind: int, payload: bytes) -> bytes:
@@ -95,11 +117,17 @@ def ask(link: socket.socket, message: bytes, what: str) -> None:
 
 
 def dump(link: socket.socket, message: bytes, what: str) -> list[bytes]:
-    """Send a dump request and collect the bodies of all answers; raises OSError."""
+    """Send a dump request and collect the bodies of all answers.
+
+    Raises OSError, and HostError where what is listed changes under our hands.
+    """
     link.send(message)
     bodies: list[bytes] = []
     while True:
-        for kind, body in split(link.recv(1 << 20)):
+        datagram = link.recv(1 << 20)
+        if _HEADER.unpack_from(datagram)[2] & _DUMP_INTERRUPTED:
+            raise HostError.at(what, "it changed while it was read", "try again")
+        for kind, body in split(datagram):
             if kind == MESSAGE_DONE:
                 return bodies
             if kind == MESSAGE_ERROR:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from netfw.errors import CapabilityError, HostError
 from netfw.host.namespace import Namespace
 from netfw.ir.names import Family
 from netfw.ir.net import Net, format_address
@@ -44,12 +48,12 @@ class Network:
         self._ip.close()
 
     def index(self, interface: str) -> int:
-        """The interface's number in this namespace; raises KeyError."""
+        """The interface's number in this namespace; raises HostError."""
         found = self._indexes.get(interface)
         if found is None:
             indexes = self._ip.link_lookup(ifname=interface)
             if not indexes:
-                raise KeyError(interface)
+                raise HostError.at(interface, f"{self.namespace.name} has no such interface")
             found = self._indexes[interface] = int(indexes[0])
         return found
 
@@ -57,63 +61,72 @@ class Network:
         self, interface: str, mac: str, far: Network, far_interface: str, far_mac: str
     ) -> None:
         """A veth pair from here to another namespace; both ends are still down."""
-        self._ip.link(
-            "add",
-            ifname=interface,
-            kind="veth",
-            address=mac,
-            peer={
-                "ifname": far_interface,
-                "address": far_mac,
-                "net_ns_fd": far.namespace.descriptor,
-            },
-        )
+        with self._doing(f"cable from {interface}"):
+            self._ip.link(
+                "add",
+                ifname=interface,
+                kind="veth",
+                address=mac,
+                peer={
+                    "ifname": far_interface,
+                    "address": far_mac,
+                    "net_ns_fd": far.namespace.descriptor,
+                },
+            )
 
     def bring_up(self, interface: str) -> None:
         """Set an interface up, without a link-local address of its own making."""
         index = self.index(interface)
-        if interface != "lo":
-            self._ip.link(
-                "set",
-                index=index,
-                af_spec={"AF_INET6": {"IFLA_INET6_ADDR_GEN_MODE": _ADDRGENMODE_NONE}},
-            )
-        self._ip.link("set", index=index, state="up")
+        with self._doing(f"interface {interface}"):
+            if interface != "lo":
+                self._ip.link(
+                    "set",
+                    index=index,
+                    af_spec={"AF_INET6": {"IFLA_INET6_ADDR_GEN_MODE": _ADDRGENMODE_NONE}},
+                )
+            self._ip.link("set", index=index, state="up")
 
     def add_address(
         self, interface: str, family: Family, address: int, prefix_length: int
     ) -> None:
         """Give an interface an address, usable at once."""
         flags = {"flags": _IFA_F_NODAD} if family is Family.IPV6 else {}
-        self._ip.addr(
-            "add",
-            index=self.index(interface),
-            address=format_address(family, address),
-            prefixlen=prefix_length,
-            family=_AF[family],
-            **flags,
-        )
+        text = format_address(family, address)
+        with self._doing(f"address {text}/{prefix_length} of {interface}"):
+            self._ip.addr(
+                "add",
+                index=self.index(interface),
+                address=text,
+                prefixlen=prefix_length,
+                family=_AF[family],
+                **flags,
+            )
 
-    def add_route(self, destination: Net, interface: str, next_hop: int) -> None:
-        """Route a network over a neighbour on an interface."""
-        self._ip.route(
-            "add",
-            dst=str(destination),
-            family=_AF[destination.family],
-            gateway=format_address(destination.family, next_hop),
-            oif=self.index(interface),
-        )
+    def add_route(self, destination: Net, interface: str, next_hop: int | None = None) -> None:
+        """Route a network over a neighbour on an interface, or straight out of it."""
+        family = destination.family
+        hop = {} if next_hop is None else {"gateway": format_address(family, next_hop)}
+        with self._doing(f"route to {destination} by {interface}"):
+            self._ip.route(
+                "add",
+                dst=str(destination),
+                family=_AF[family],
+                oif=self.index(interface),
+                **hop,
+            )
 
     def add_neighbour(self, interface: str, family: Family, address: int, mac: str) -> None:
         """A permanent neighbour, so that nobody has to ask for it."""
-        self._ip.neigh(
-            "add",
-            dst=format_address(family, address),
-            lladdr=mac,
-            ifindex=self.index(interface),
-            state=_NUD_PERMANENT,
-            family=_AF[family],
-        )
+        text = format_address(family, address)
+        with self._doing(f"neighbour {text} of {interface}"):
+            self._ip.neigh(
+                "add",
+                dst=text,
+                lladdr=mac,
+                ifindex=self.index(interface),
+                state=_NUD_PERMANENT,
+                family=_AF[family],
+            )
 
     def set_sysctl(self, name: str, value: int) -> None:
         """Write a sysctl of this namespace: ``net.ipv4.ip_forward``; dots in names as slashes.
@@ -127,3 +140,18 @@ class Network:
                 path.write_text(f"{value}\n", encoding="ascii")
 
         self.namespace.call(write)
+
+    @contextmanager
+    def _doing(self, what: str) -> Iterator[None]:
+        """Turn the kernel's refusal into an error of ours."""
+        from pyroute2.netlink.exceptions import NetlinkError
+
+        try:
+            yield
+        except NetlinkError as error:
+            place = f"{self.namespace.name}: {what}"
+            if error.code == errno.EOPNOTSUPP:
+                raise CapabilityError.at(
+                    place, "this kernel cannot do that", "load the kernel's module veth"
+                ) from None
+            raise HostError.at(place, str(error.args[-1])) from None

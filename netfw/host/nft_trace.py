@@ -37,6 +37,8 @@ _VERDICTS = {
     -5: "return",
 }
 _KINDS = {1: EventKind.POLICY, 2: EventKind.END, 3: EventKind.RULE}
+_VERDICT_LENGTH = 12
+"""Bytes of NFTA_TRACE_VERDICT with a code and nothing more."""
 _HEADER = struct.Struct("=IHHIIB3x")
 _ATTRIBUTE = struct.Struct("=HH")
 _U32, _I32, _U64 = struct.Struct(">I"), struct.Struct(">i"), struct.Struct(">Q")
@@ -117,8 +119,9 @@ class NftDecoder:
                 table = chain = ""
                 handle: int | None = None
                 verdict: str | None = None
+                jump = ""
                 event_kind = EventKind.RULE
-                mark = packet_id = 0
+                mark = packet_id = iif = oif = 0
                 network = transport = b""
                 at = start + 20
                 while at + 4 <= stop:
@@ -133,14 +136,22 @@ class NftDecoder:
                     elif number == 4:
                         event_kind = _KINDS[u32(datagram, at + 4)[0]]
                     elif number == 5:
-                        # nested; the code is its first attribute
+                        # nested: the code, and for jump and goto the chain
                         verdict = _VERDICTS.get(_I32.unpack_from(datagram, at + 8)[0])
+                        if size > _VERDICT_LENGTH:
+                            length_of_name = attribute(datagram, at + _VERDICT_LENGTH)[0]
+                            name_at = at + _VERDICT_LENGTH
+                            jump = self._name(datagram[name_at + 4 : name_at + length_of_name])
                     elif number == 6:
                         packet_id = u32(datagram, at + 4)[0]
                     elif number == 8:
                         network = datagram[at + 4 : at + size]
                     elif number == 9:
                         transport = datagram[at + 4 : at + size]
+                    elif number == 10:
+                        iif = u32(datagram, at + 4)[0]
+                    elif number == 12:
+                        oif = u32(datagram, at + 4)[0]
                     elif number == 14:
                         mark = u32(datagram, at + 4)[0]
                     elif number == 16:
@@ -154,7 +165,10 @@ class NftDecoder:
                         event_kind,
                         handle,
                         verdict,
+                        jump,
                         mark,
+                        iif,
+                        oif,
                         packet_id,
                         network,
                         transport,

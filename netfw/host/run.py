@@ -1,4 +1,8 @@
-"""The one door to other programs."""
+"""The one door to other programs.
+
+No child outlives us for long: each reads its input to the end and writes to a pipe of ours, and
+waits for no lock that others hold, since every namespace has its own.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,15 @@ import logging
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from netfw.errors import CapabilityError, HostError
 from netfw.host.namespace import Namespace
 
 _log = logging.getLogger("netfw")
-_PACKAGES = {
-    "iptables-nft-restore": "iptables",
-    "iptables-nft-save": "iptables",
-    "iptables-legacy-restore": "iptables",
-    "iptables-legacy-save": "iptables",
-    "ip6tables-nft-restore": "iptables",
-    "ip6tables-nft-save": "iptables",
-    "ip6tables-legacy-restore": "iptables",
-    "ip6tables-legacy-save": "iptables",
-    "nsenter": "util-linux",
-}
+_PACKAGES = {"nsenter": "util-linux", "nft": "nftables", "ip": "iproute2"}
+"""Which distribution package has a program of another name; ``*tables-*`` are in iptables."""
 _SYSTEM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
@@ -44,8 +39,12 @@ def run(
     namespace: Namespace | None = None,
     timeout: float = 30.0,
     check: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> Completed:
     """Run a program, inside a namespace if given, and wait up to ``timeout`` seconds.
+
+    ``environment`` is added to ours. What the program writes may be any bytes: those that are no
+    UTF-8 come as surrogates.
 
     Raises CapabilityError where the program is missing, and HostError where it takes too long
     or, with ``check``, where it exits with another status than 0.
@@ -53,8 +52,10 @@ def run(
     command = [*argv]
     if namespace is not None:
         command = ["nsenter", f"--net={namespace.path}", *command]
-    environment = {**os.environ, "LC_ALL": "C"}
-    environment["PATH"] = f"{environment.get('PATH', '')}:{_SYSTEM_PATH}"
+    settings = {**os.environ, **(environment or {}), "LC_ALL": "C"}
+    settings["PATH"] = f"{settings.get('PATH', '')}:{_SYSTEM_PATH}"
+    if namespace is not None:
+        settings["XTABLES_LOCKFILE"] = namespace.lock_path
     line = shlex.join(command)
     _log.debug("+ %s", line)
     try:
@@ -63,9 +64,10 @@ def run(
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
             timeout=timeout,
-            env=environment,
+            env=settings,
             check=False,
         )
     except FileNotFoundError:
@@ -82,8 +84,8 @@ def run(
 
 
 def _missing(program: str) -> CapabilityError:
+    name = program.rpartition("/")[2]
+    package = "iptables" if "tables" in name else _PACKAGES.get(name, name)
     return CapabilityError.at(
-        program,
-        "this program is not installed",
-        f"install the package {_PACKAGES.get(program, program)}",
+        program, "this program is not installed", f"install the package {package}"
     )

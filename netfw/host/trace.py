@@ -10,10 +10,15 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from netfw.host.namespace import Namespace
+from netfw.host.netlink import dropped
 from netfw.ir.names import Backend, Family, Hook
 
 DEFAULT_BUFFER = 64 * 1024 * 1024
 """Bytes; the kernel doubles it. Holds about 160,000 legacy or 100,000 nft events unread."""
+MOST_AT_ONCE = 100_000
+"""Datagrams that one call of ``read`` takes at most."""
+_LARGEST_DATAGRAM = 65536
+"""Bytes, more than any event has: the kernel would cut off the rest and say nothing."""
 
 
 class EventKind(Enum):
@@ -30,8 +35,11 @@ class TraceEvent(NamedTuple):
 
     ``number`` is the rule's number from 1 (legacy; one more than there are rules: the end or the
     chain policy) or its handle (nft; None: the end of the chain).
-    ``verdict`` is the kernel's (nft: accept, drop, continue, jump, goto, return…; legacy: None).
+    ``verdict`` is the kernel's (nft: accept, drop, continue, jump, goto, return…; legacy: None),
+    and ``jump`` the chain that a jump or goto leads to (otherwise empty).
     ``mark`` is the packet's mark: behind the rule (nft), before the rule's target (legacy).
+    ``iif`` and ``oif`` are the numbers of its interfaces, 0 for none; for nft they come with the
+    headers.
     ``packet_id`` ties the events of a packet at a hook together (nft; legacy: None).
     ``network`` and ``transport`` are the headers' first bytes; for nft they come with the first
     event at each hook only, otherwise they are empty. ``hook`` is None for nft.
@@ -43,7 +51,10 @@ class TraceEvent(NamedTuple):
     kind: EventKind
     number: int | None
     verdict: str | None
+    jump: str
     mark: int
+    iif: int
+    oif: int
     packet_id: int | None
     network: bytes
     transport: bytes
@@ -70,7 +81,6 @@ class TraceReader:
     def __init__(self, link: socket.socket, decoder: Decoder) -> None:
         self._link = link
         self._decoder = decoder
-        self._overruns = 0
         link.setblocking(False)
         self._poll = select.poll()
         self._poll.register(link, select.POLLIN)
@@ -93,20 +103,23 @@ class TraceReader:
         return cls(bind_log_group(namespace, buffer), LegacyDecoder())
 
     def read(self, seconds: float = 0.0) -> list[TraceEvent]:
-        """All events that are there; waits up to ``seconds`` for a first one."""
+        """All events that are there; waits up to ``seconds`` for a first one.
+
+        Comes back after ``MOST_AT_ONCE`` datagrams even if there are more.
+        """
         events: list[TraceEvent] = []
         link, decode = self._link, self._decoder.decode
         deadline = time.monotonic() + seconds
         while True:
             try:
-                while True:
-                    events += decode(link.recv(65536))
+                for _ in range(MOST_AT_ONCE):
+                    events += decode(link.recv(_LARGEST_DATAGRAM))
             except BlockingIOError:
                 pass
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
-                self._overruns += 1
+                # the kernel says once for each overrun that events were dropped; `lost` counts
                 continue
             left = deadline - time.monotonic()
             if events or left <= 0 or not self._poll.poll(left * 1000):
@@ -114,9 +127,14 @@ class TraceReader:
 
     @property
     def lost(self) -> str:
-        """Why events are known to be missing; empty where none are."""
-        if self._overruns:
-            return "the kernel dropped trace events: the reader's buffer was full"
+        """Why events are known to be missing, and how many; empty where none are.
+
+        The kernel counts what finds no room in the buffer, the last events included, which show
+        in no gap. Legacy events have numbers of their own, which show other losses.
+        """
+        missing = dropped(self._link)
+        if missing:
+            return f"the kernel dropped {missing} trace events: the reader's buffer was full"
         if self._decoder.gaps:
             return f"{self._decoder.gaps} trace events are missing from the sequence"
         return ""
