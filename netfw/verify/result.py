@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from netfw.errors import ExitCode
+from netfw.ir.mark_field import MarkField
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Origin
 from netfw.traverse.documented import Documented
@@ -80,6 +81,8 @@ class Run:
     subject: str
     backend: str
     family: Family
+    mark_field: MarkField | None = None
+    """The policy's mark field, where there is a policy."""
     comparisons: list[Comparison] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     inconclusive: list[str] = field(default_factory=list)

@@ -66,7 +66,7 @@ class Task:
 
 def run_task(task: Task, progress: Progress) -> Run:
     """Do one run; a missing capability becomes part of the result and not an error."""
-    run = Run(task.subject, task.backend.value, task.family)
+    run = Run(task.subject, task.backend.value, task.family, task.field)
     run.not_verified.extend(task.notes)
     progress.started(f"{task.subject}, {task.backend.value} {task.family}", len(task.probes))
     try:

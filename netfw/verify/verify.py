@@ -79,7 +79,7 @@ def _host(backends: Sequence[Backend]) -> dict[str, str]:
     facts = {"netfw": __version__, "kernel": platform.release()}
     for backend in backends:
         try:
-            facts[f"iptables ({backend})"] = version(backend)
+            facts[f"iptables ({backend})"] = version(backend).split()[1]
         except CapabilityError:
             facts[f"iptables ({backend})"] = "not installed"
     return facts

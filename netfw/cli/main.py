@@ -1,0 +1,117 @@
+"""``netfw``: finds the verb, runs it, and turns errors into lines and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import NoReturn, Protocol
+
+from netfw import __version__
+from netfw.errors import ExitCode, NetfwError, UsageError
+
+VERBS = {
+    "verify": "show on this kernel that packets go as documented and as predicted",
+    "compile": "print the iptables rules of a policy",
+    "path": "print the documented order of tables and hooks, and its refinements",
+    "marks": "say what a packet mark means",
+}
+"""Each verb has a module of its name in this package, which is imported when the verb is used."""
+INTERRUPTED = 130
+
+
+class Verb(Protocol):
+    """What a verb's module has."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Describe the verb's own arguments."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it; return the exit code."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with errors in our own form."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError.at(self.prog, message, f"see '{self.prog} --help'")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    try:
+        return _dispatch(words)
+    except NetfwError as error:
+        if debug:
+            raise
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        print("netfw: interrupted; nothing is left behind", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has gone: so may we, quietly
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OK)
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"netfw: internal error: {type(error).__name__}: {error}\n"
+            "  hint: this is a bug of netfw; run it again with --debug and report what it prints",
+            file=sys.stderr,
+        )
+        return int(ExitCode.BUG)
+
+
+def _dispatch(words: list[str]) -> int:
+    verb = next((word for word in words if not word.startswith("-")), None)
+    if verb is not None and verb not in VERBS:
+        near = get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "see 'netfw --help'"
+        raise UsageError.at("netfw", f"there is no verb '{verb}'", hint)
+    parser, module = _build_parser(verb)
+    arguments = parser.parse_args(words)
+    if module is None:
+        parser.print_help()
+        return int(ExitCode.USAGE)
+    if arguments.debug:
+        import logging
+
+        logging.basicConfig(level=logging.DEBUG, format="%(message)s", stream=sys.stderr)
+    return module.run(arguments)
+
+
+def _build_parser(chosen: str | None) -> tuple[_Parser, Verb | None]:
+    parser = _Parser(
+        prog="netfw",
+        description="Generates netfilter rulesets from policies, and verifies them on the kernel.",
+        epilog="exit codes: 0 well; 1 differences; 2 usage; 3 policy; 4 host or inconclusive; "
+        "5 rolled back; 70 a bug of netfw; 130 interrupted",
+    )
+    parser.add_argument("--version", action="version", version=f"netfw {__version__}")
+    common = _Parser(add_help=False)
+    common.add_argument(
+        "--debug", action="store_true", help="show tracebacks and every command that is run"
+    )
+    common.add_argument(
+        "--color", choices=("auto", "always", "never"), default="auto", help="default: auto"
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    module: Verb | None = None
+    for verb, what in VERBS.items():
+        verb_parser = verbs.add_parser(verb, help=what, description=what, parents=[common])
+        if verb == chosen:
+            module = importlib.import_module(f"netfw.cli.{verb}")
+            module.add_arguments(verb_parser)
+    return parser, module
+
+
+if __name__ == "__main__":
+    sys.exit(main())

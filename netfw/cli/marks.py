@@ -1,0 +1,100 @@
+"""``netfw marks WORD``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+
+from netfw.errors import ExitCode, UsageError
+from netfw.ir.mark import MAX_MARK, Mark, MaskedWord, parse_word
+from netfw.ir.mark_field import DEFAULT_FIELD_MASK, MarkField
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument(
+        "mark",
+        nargs="?",
+        metavar="MARK[/MASK]",
+        help="a mark as iptables takes it: 0x60000, 393216 or 0x20000/0x30000; "
+        "without one the field's layout is printed",
+    )
+    parser.add_argument(
+        "--field",
+        metavar="MASK",
+        default=f"{DEFAULT_FIELD_MASK:#x}",
+        help="where the policy has netfw's four bits; default: %(default)s",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Say what a mark means."""
+    try:
+        field = MarkField(parse_word(arguments.field))
+    except ValueError as error:
+        raise UsageError.at("--field", str(error)) from None
+    if arguments.mark is None:
+        lines = list(_layout(field))
+        data: dict[str, object] = {"field": f"{field.mask:#x}", "bits": _bits(field)}
+    else:
+        word = _parse(arguments.mark)
+        lines = list(_explain(word, field))
+        data = {
+            "mark": str(word),
+            "field": f"{field.mask:#x}",
+            "set": list(field.names_of(word.value)),
+            "meaning": field.meaning_of(word.value),
+            "outside_field": f"{word.value & ~field.mask & MAX_MARK:#x}",
+        }
+    if arguments.json:
+        json.dump(data, sys.stdout, indent=1)
+        print()
+    else:
+        print("\n".join(lines))
+    return int(ExitCode.OK)
+
+
+def _parse(text: str) -> MaskedWord:
+    value, slash, mask = text.partition("/")
+    try:
+        if not slash:
+            return MaskedWord(parse_word(value), MAX_MARK)
+        return Mark(parse_word(value), parse_word(mask))
+    except ValueError as error:
+        raise UsageError.at(
+            text, str(error), "a mark looks like 0x60000 or 0x20000/0x30000"
+        ) from None
+
+
+def _bits(field: MarkField) -> dict[str, str]:
+    return {name: f"{bit:#x}" for name, bit in field.bits}
+
+
+_MEANINGS = {
+    "accept": "the verdict: 1 = let through, 0 = deny",
+    "checked": "the packet has been through the policy rules",
+    "from-host-endpoint": "the packet came in by a host endpoint",
+    "scratch": "used inside one chain; no meaning outside",
+}
+
+
+def _layout(field: MarkField) -> Iterator[str]:
+    yield f"netfw's field is {field.mask:#x} of the packet mark:"
+    for name, bit in field.bits:
+        yield f"  {bit:#010x}  {name:<18}  {_MEANINGS[name]}"
+
+
+def _explain(word: MaskedWord, field: MarkField) -> Iterator[str]:
+    value, mask = word.value, word.mask
+    yield f"{value:#x} = {value}" + ("" if mask == MAX_MARK else f", of the bits {mask:#x}")
+    for name, bit in field.bits:
+        state = "set" if value & bit else "not set" if mask & bit else "not looked at"
+        yield f"  {bit:#010x}  {name:<18}  {state}"
+    foreign = value & ~field.mask & MAX_MARK
+    if foreign:
+        yield f"  {foreign:#010x}  outside netfw's field {field.mask:#x}: somebody else's bits"
+    if mask & field.verdict_mask == field.verdict_mask:
+        yield f"a packet with this mark: {field.meaning_of(value)}"

@@ -1,0 +1,1 @@
+"""Data types as text for people and for programs. Never touches the host."""

@@ -1,0 +1,54 @@
+"""The documented order and its refinements, for ``netfw path``."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from netfw.report.glyphs import Glyphs
+from netfw.traverse.documented import DOCUMENTED, REFINEMENTS
+from netfw.traverse.situation import Path
+
+
+def order_lines(paths: Sequence[Path], glyphs: Glyphs, width: int = 80) -> Iterator[str]:
+    """The documented order of some paths, and all refinements."""
+    for path in paths:
+        yield f"{path.value}:"
+        drawn = f" {glyphs.arrow} ".join(DOCUMENTED[path].split())
+        yield from textwrap.wrap(
+            drawn,
+            width,
+            initial_indent="  ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        yield ""
+    yield "The kernel refines this order:"
+    for refinement in REFINEMENTS:
+        yield f"  {refinement.name}"
+        for text in (refinement.reason, f"source: {refinement.source}"):
+            yield from textwrap.wrap(
+                text,
+                width,
+                initial_indent="      ",
+                subsequent_indent="      ",
+                break_long_words=False,
+            )
+
+
+def order_json(paths: Sequence[Path]) -> str:
+    """The same as JSON."""
+    data = {
+        "paths": {path.name.lower(): DOCUMENTED[path].split() for path in paths},
+        "refinements": [
+            {
+                "name": refinement.name,
+                "reason": refinement.reason,
+                "source": refinement.source,
+            }
+            for refinement in REFINEMENTS
+        ],
+    }
+    return json.dumps(data, indent=1) + "\n"
