@@ -45,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
     except NetfwError as error:
         if debug:
             raise
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    verb = next((word for word in words if not word.startswith("-")), None)
+    verb = _verb_in(words)
     if verb is not None and verb not in VERBS:
         near = get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else "see 'netfw --help'"
@@ -88,6 +90,35 @@ def _dispatch(words: list[str]) -> int:
     return module.run(arguments)
 
 
+def _verb_in(words: Sequence[str]) -> str | None:
+    """The first word that is neither an option nor the value of one."""
+    before = ""
+    for word in words:
+        if not word.startswith("-") and before not in _OPTIONS_WITH_VALUE:
+            return word
+        before = word
+    return None
+
+
+_OPTIONS_WITH_VALUE = frozenset({"--color"})
+
+
+def _add_common(parser: argparse.ArgumentParser, *, default: bool) -> None:
+    """Options that may stand before the verb or behind it; only the first sets defaults."""
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=False if default else argparse.SUPPRESS,
+        help="show tracebacks and every command that is run",
+    )
+    parser.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto" if default else argparse.SUPPRESS,
+        help="default: auto",
+    )
+
+
 def _build_parser(chosen: str | None) -> tuple[_Parser, Verb | None]:
     parser = _Parser(
         prog="netfw",
@@ -96,13 +127,9 @@ def _build_parser(chosen: str | None) -> tuple[_Parser, Verb | None]:
         "5 rolled back; 70 a bug of netfw; 130 interrupted",
     )
     parser.add_argument("--version", action="version", version=f"netfw {__version__}")
+    _add_common(parser, default=True)
     common = _Parser(add_help=False)
-    common.add_argument(
-        "--debug", action="store_true", help="show tracebacks and every command that is run"
-    )
-    common.add_argument(
-        "--color", choices=("auto", "always", "never"), default="auto", help="default: auto"
-    )
+    _add_common(common, default=False)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
     module: Verb | None = None
     for verb, what in VERBS.items():
