@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 _IFA_F_NODAD = 0x02
 _NUD_PERMANENT = 0x80
-_ADDRGENMODE_NONE = 1
+_ADDRESS_GENERATION_OFF = 1
 _AF = {Family.IPV4: 2, Family.IPV6: 10}
 
 
 class Network:
     """The network of one namespace; a context manager that closes its netlink socket.
 
-    Nothing here answers or speaks by itself: no IPv6 autoconfiguration, no duplicate address
-    detection, neighbours are static.
+    Hardly anything here speaks by itself: no IPv6 autoconfiguration, no duplicate address
+    detection, neighbours are static. Only reports of IPv6 multicast groups (MLD) cannot be
+    switched off.
     """
 
     def __init__(self, namespace: Namespace) -> None:
@@ -77,13 +78,10 @@ class Network:
     def bring_up(self, interface: str) -> None:
         """Set an interface up, without a link-local address of its own making."""
         index = self.index(interface)
+        if interface != "lo":
+            path = f"net/ipv6/conf/{interface}/addr_gen_mode"
+            self.set_sysctl(path, _ADDRESS_GENERATION_OFF)
         with self._doing(f"interface {interface}"):
-            if interface != "lo":
-                self._ip.link(
-                    "set",
-                    index=index,
-                    af_spec={"AF_INET6": {"IFLA_INET6_ADDR_GEN_MODE": _ADDRGENMODE_NONE}},
-                )
             self._ip.link("set", index=index, state="up")
 
     def add_address(
@@ -129,11 +127,12 @@ class Network:
             )
 
     def set_sysctl(self, name: str, value: int) -> None:
-        """Write a sysctl of this namespace: ``net.ipv4.ip_forward``; dots in names as slashes.
+        """Write a sysctl of this namespace: ``net.ipv4.ip_forward``, or with slashes throughout,
+        where an interface's name has a dot.
 
         A sysctl that this kernel lacks is left alone: it has no effect to be switched off.
         """
-        path = Path("/proc/sys") / name.replace(".", "/")
+        path = Path("/proc/sys") / (name if "/" in name else name.replace(".", "/"))
 
         def write() -> None:
             if path.exists():
