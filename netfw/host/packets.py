@@ -13,8 +13,9 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from netfw.errors import CapabilityError
 from netfw.ir.names import Family
-from netfw.traverse.packet import ICMP, ICMPV6, TCP, UDP, Packet
+from netfw.traverse.packet import ICMP, ICMPV6, PORT_PROTOCOLS, SCTP, TCP, UDP, Packet
 
 MAGIC = b"netfwtrc"
 """Begins the payload of our packets; the number follows in two bytes."""
@@ -23,6 +24,10 @@ _TCP_MAGIC = 0x6E66
 _FLOW_MAGIC = 0xB
 """The upper four bits of the flow label of our IPv6 packets."""
 _U16 = struct.Struct(">H")
+_U32 = struct.Struct(">I")
+_U32_LITTLE = struct.Struct("<I")
+_SCTP_CHECKSUM_AT = 8
+_SCTP_TAG_AT = 16
 _HEADER_LENGTH = {Family.IPV4: 20, Family.IPV6: 40}
 _ADDRESSES = {Family.IPV4: (12, 4), Family.IPV6: (8, 16)}
 _CHECKSUM_AT = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
@@ -38,10 +43,17 @@ class PacketBuilder:
         self._templates: dict[Shape, bytes] = {}
 
     def build(self, packet: Packet, number: int) -> bytes:
-        """The packet from its IP header on, carrying ``number`` (1 to 65535)."""
+        """The packet from its IP header on, carrying ``number`` (1 to 65535).
+
+        Raises CapabilityError for protocols with ports other than TCP, UDP and SCTP.
+        """
         shape = _shape(packet)
         template = self._templates.get(shape)
         if template is None:
+            if packet.protocol in PORT_PROTOCOLS and packet.protocol not in (TCP, UDP, SCTP):
+                raise CapabilityError.at(
+                    str(packet), "netfw cannot build packets of this protocol"
+                )
             template = self._templates[shape] = build_with_scapy(packet, number)
         return self._patch(bytearray(template), packet, number)
 
@@ -73,17 +85,22 @@ class PacketBuilder:
             if total == 0 and protocol == UDP:
                 total = 0xFFFF
             _U16.pack_into(data, start + place, total)
+        elif protocol == SCTP:
+            _U32_LITTLE.pack_into(data, start + _SCTP_CHECKSUM_AT, 0)
+            _U32_LITTLE.pack_into(data, start + _SCTP_CHECKSUM_AT, crc32c(bytes(data[start:])))
         return bytes(data)
 
     def _patch_transport(self, data: bytearray, packet: Packet, number: int, start: int) -> None:
         protocol = packet.protocol
-        if protocol in (TCP, UDP):
+        if protocol in (TCP, UDP, SCTP):
             _U16.pack_into(data, start, packet.source_port)
             _U16.pack_into(data, start + 2, packet.destination_port)
         if protocol == TCP:
             struct.pack_into(
                 ">II", data, start + 4, sequence_of(number), packet.tcp_acknowledgement
             )
+        elif protocol == SCTP:
+            _U32.pack_into(data, start + _SCTP_TAG_AT, sequence_of(number))
         elif packet.quoted is not None:
             data[start + 8 :] = self.build(packet.quoted, number)
         elif packet.is_icmp:
@@ -96,7 +113,7 @@ class PacketBuilder:
 
 
 def sequence_of(number: int) -> int:
-    """The TCP sequence number of the packet that carries a number."""
+    """The TCP sequence number (SCTP: initiate tag) of the packet that carries a number."""
     return _TCP_MAGIC << 16 | number
 
 
@@ -149,6 +166,11 @@ def _scapy_transport(packet: Packet, number: int, cookie: Any) -> Any:  # noqa: 
         )
     if packet.protocol == UDP:
         return inet.UDP(**ports) / cookie
+    if packet.protocol == SCTP:
+        from scapy.layers import sctp
+
+        # an INIT chunk: connection tracking takes nothing else for a first packet
+        return sctp.SCTP(**ports, tag=0) / sctp.SCTPChunkInit(init_tag=sequence_of(number))
     if not packet.is_icmp:
         return cookie
     kind, code = packet.icmp_type, packet.icmp_code
@@ -176,6 +198,23 @@ def checksum(data: bytes | bytearray) -> int:
     return ~total & 0xFFFF
 
 
+def crc32c(data: bytes) -> int:
+    """The checksum of SCTP (RFC 9260, appendix A), 32 bits."""
+    if not _CRC32C:
+        for value in range(256):
+            for _ in range(8):
+                value = value >> 1 ^ _CRC32C_POLYNOMIAL if value & 1 else value >> 1
+            _CRC32C.append(value)
+    total = 0xFFFFFFFF
+    for byte in data:
+        total = total >> 8 ^ _CRC32C[(total ^ byte) & 0xFF]
+    return total ^ 0xFFFFFFFF
+
+
+_CRC32C: list[int] = []
+_CRC32C_POLYNOMIAL = 0x82F63B78
+
+
 def cookie_of(family: Family, network: bytes, transport: bytes) -> int | None:
     """The number that a packet of ours carries, from the beginnings of its headers.
 
@@ -193,6 +232,8 @@ def cookie_of(family: Family, network: bytes, transport: bytes) -> int | None:
         protocol = network[6]
     if protocol == TCP:
         found = transport[4:8] == _TCP_MAGIC.to_bytes(2, "big") + number.to_bytes(2, "big")
+    elif protocol == SCTP:
+        found = transport[_SCTP_TAG_AT:20] == _U32.pack(sequence_of(number))
     elif protocol == ICMP and transport[:1] not in (b"\x08", b"\x00"):
         # an error: the quoted packet begins behind eight bytes
         found = transport[12:14] == number.to_bytes(2, "big")
