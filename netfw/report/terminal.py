@@ -7,9 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from netfw.ir.names import TableName
 from netfw.report.drawing import draw, step_text, title
 from netfw.report.glyphs import Glyphs, glyphs_for
 from netfw.report.side_by_side import rows, rule_notes
+from netfw.traverse.packet import TCP
 from netfw.traverse.situation import Path
 from netfw.verify.probe import Expected
 from netfw.verify.result import Comparison, Result, Run, Verification
@@ -173,6 +175,9 @@ class TerminalReport:
         tail = (
             f"{packets} packets" if result is Result.AGREE else f"{packets} packets {agreed} agree"
         )
+        unshown = len({note for run in verification.runs for note in run.not_verified})
+        if unshown:
+            tail += f"; {unshown} things could not be verified here, see above"
         self._line(f"{text} {tail}", _STYLES[result])
 
     def _every_step(self, run: Run) -> None:
@@ -203,7 +208,10 @@ def _examples(verification: Verification) -> Iterator[tuple[Comparison, Run]]:
 
 
 def _interest(comparison: Comparison) -> int:
+    """How much a packet's way has to show: a verdict, translation, changes of the mark."""
     steps = comparison.predicted.steps
     changes = sum(step.mark_before != step.mark_after for step in steps)
+    translations = sum(step.table is TableName.NAT and step.rule > 0 for step in steps)
+    tcp = comparison.probe.packet.protocol == TCP
     accepted = comparison.probe.expected is Expected.ACCEPTED
-    return changes + 10 * accepted
+    return min(changes, 3) + 5 * translations + 3 * tcp + 10 * accepted

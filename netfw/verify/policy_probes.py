@@ -10,6 +10,7 @@ from netfw.ir.net import Net
 from netfw.ir.ruleset import Origin
 from netfw.policy.model import Direction, DnatPolicy, Endpoint, Policy, PolicyRule
 from netfw.policy.traffic import TCP, UDP
+from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.situation import Path
 from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Expected
@@ -34,6 +35,9 @@ _LINK_PAIRS_TRIED = 4
 
 def interfaces_for(name: str) -> tuple[str, ...]:
     """The interfaces that a name stands for here: ``veth+`` is ``veth0`` and ``veth1``."""
+    if name == LOOPBACK:
+        # there always, and no cable leads to it
+        return ()
     if not name.endswith("+"):
         return (name,)
     return tuple(f"{name[:-1][:14]}{number}" for number in range(2))
@@ -228,6 +232,7 @@ def _probe_defaults(writer: ProbeWriter) -> None:
         for leaves_by in links
         if came_by is not leaves_by
     ][: 10 * _LINK_PAIRS_TRIED]
+    writer.over_loopback("default this host -> this host", ODD_PORT)
     smuggled = writer.policy.field.mask
     for way in ways:
         group = f"default {' -> '.join(name or 'this host' for name in way.interfaces)}"

@@ -11,7 +11,8 @@ from netfw.ir.ruleset import Origin
 from netfw.policy.judge import Flow, Verdict, is_about, judge
 from netfw.policy.model import DnatPolicy, Policy
 from netfw.policy.traffic import TCP
-from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
+from netfw.traverse.host_facts import LOOPBACK
+from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, UDP, Packet
 from netfw.traverse.situation import Path, Phase
 from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Expected, Probe
@@ -22,6 +23,7 @@ _EXPECTED = {
     Verdict.DENIED: Expected.DENIED,
     Verdict.NOT_COVERED: Expected.NOT_COVERED,
 }
+_LOOPBACK_ADDRESS = {Family.IPV4: 0x7F000001, Family.IPV6: 1}
 _FIRST_SOURCE_PORT = 30000
 MAX_PROBES = 60000
 """A probe's number has 16 bits in the packet."""
@@ -146,6 +148,33 @@ class ProbeWriter:
         )
         self.probes.append(probe)
         return Staged(probe, way, self._masqueraded(translated, way))
+
+    def over_loopback(self, group: str, port: int) -> None:
+        """A UDP packet of this host to itself: it leaves by lo and comes in by lo."""
+        number = len(self.probes) + 1
+        if number > MAX_PROBES:
+            return
+        address = _LOOPBACK_ADDRESS[self.family]
+        source_port = _FIRST_SOURCE_PORT + number % 30000
+        packet = Packet(self.family, address, address, UDP, source_port, port)
+        out = Flow(self.family, "", LOOPBACK, address, address, UDP, port)
+        verdict = judge(self.policy, out).verdict
+        if verdict is not Verdict.DENIED:
+            # the field is cleared on the way in: what counts is what is said there
+            verdict = judge(
+                self.policy, replace(out, in_interface=LOOPBACK, out_interface="")
+            ).verdict
+        self.probes.append(
+            Probe(
+                number,
+                group,
+                str(packet),
+                packet,
+                Path.LOOPBACK,
+                Phase.FIRST,
+                expected=_EXPECTED[verdict],
+            )
+        )
 
     def answer(self, staged: Staged) -> None:
         """The answer to an accepted first packet, and the packet that follows the answer.

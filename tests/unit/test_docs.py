@@ -1,0 +1,69 @@
+"""The documentation shows what is really printed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from netfw.cli.main import VERBS, main
+from netfw.compiler.pipeline import compile_policy
+from netfw.errors import ExitCode
+from netfw.ir.names import Family
+from netfw.policy.read import load
+from netfw.render.restore import render_ruleset
+from netfw.traverse.documented import REFINEMENTS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+CLI = (ROOT / "netfw" / "docs" / "cli.md").read_text()
+
+
+def block(text: str, language: str, number: int = 0) -> str:
+    """The n-th code block of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[number]
+
+
+def test_the_readmes_policy_compiles_to_the_rules_shown_there() -> None:
+    compiled = compile_policy(load(block(README, "yaml"), "policy.yaml"))
+    printed = render_ruleset(compiled.rulesets[Family.IPV4]).splitlines()
+    shown = [line for line in README.splitlines() if line.startswith("-A ")]
+    assert shown
+    assert [line for line in shown if line not in printed] == []
+
+
+def test_the_readmes_two_commands_are_targets_of_the_makefile() -> None:
+    commands = [line.split("#")[0].split() for line in block(README, "").splitlines()]
+    targets = (ROOT / "Makefile").read_text()
+    assert [words[0] for words in commands] == ["make", "make"]
+    assert all(f"\n{words[1]}: " in targets for words in commands)
+
+
+def test_ci_runs_exactly_the_readmes_test_command() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert any(re.search(r"\bmake test$", line) for line in lines)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_described(verb: str) -> None:
+    assert f"## netfw {verb}" in CLI
+    assert f"`netfw {verb}" in README
+
+
+def test_the_error_shown_is_the_one_printed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("policy.yaml").write_text(
+        "version: 1\nendpoints:\n  wan: {host: eth0}\npolicies:\n  - name: public\n    at: wan\n"
+        "    ingress:\n      - allow: http\n      - alow: ssh\n"
+    )
+    assert main(["compile", "policy.yaml"]) == ExitCode.POLICY
+    assert block(CLI, "") in capsys.readouterr().err
+
+
+def test_every_refinement_of_the_order_is_explained_by_path(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["path"])
+    printed = capsys.readouterr().out
+    assert all(f"\n  {refinement.name}\n" in printed for refinement in REFINEMENTS)
