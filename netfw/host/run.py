@@ -72,6 +72,8 @@ def run(
         )
     except FileNotFoundError:
         raise _missing(command[0]) from None
+    except OSError as error:
+        raise CapabilityError.at(command[0], f"cannot be run: {error.strerror}") from None
     except subprocess.TimeoutExpired:
         raise HostError.at(line, f"still running after {timeout:g} seconds") from None
     if done.returncode == 127 and namespace is not None:

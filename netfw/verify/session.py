@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from difflib import unified_diff
 
-from netfw.errors import CapabilityError
+from netfw.errors import HostError
 from netfw.facts.iptables_save import parse_ruleset
 from netfw.host.iptables import restore, save
 from netfw.host.legacy_tables import read_legacy
@@ -65,13 +65,13 @@ class Task:
 
 
 def run_task(task: Task, progress: Progress) -> Run:
-    """Do one run; a missing capability becomes part of the result and not an error."""
+    """Do one run; what this host cannot do becomes part of the result and not an error."""
     run = Run(task.subject, task.backend.value, task.family, task.field)
     run.not_verified.extend(task.notes)
     progress.started(f"{task.subject}, {task.backend.value} {task.family}", len(task.probes))
     try:
         _Session(task, run, progress).play()
-    except CapabilityError as error:
+    except HostError as error:
         run.missing = "; ".join(f"{fault.place}: {fault.problem}" for fault in error.faults)
     finally:
         progress.finished()
