@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from netfw.host.packets import cookie_of
 from netfw.host.trace import EventKind, TraceEvent
-from netfw.ir.names import Backend, Family, Hook, TableName
+from netfw.ir.names import Backend, ChainPolicy, Family, Hook, TableName
 from netfw.ir.ruleset import Ruleset
 from netfw.ir.target import (
     Accept,
@@ -84,6 +84,11 @@ class Observer:
             for table in ruleset.tables
             for chain in table.chains
             for number, rule in enumerate(chain.rules, start=1)
+        }
+        self._policies = {
+            (table.name.value, chain.name): chain.policy
+            for table in ruleset.tables
+            for chain in table.chains
         }
         self._numbers = {
             (table, chain, handle): number
@@ -172,7 +177,8 @@ class Observer:
             if isinstance(target, UnknownTarget):
                 outcome = Outcome.QUEUE if "QUEUE" in target.name else Outcome.CONTINUE
         elif event.chain in _HOOKS:
-            number, outcome = 0, Outcome.ACCEPT
+            dropped = self._policies.get((event.table, event.chain)) is ChainPolicy.DROP
+            number, outcome = 0, Outcome.DROP if dropped else Outcome.ACCEPT
         else:
             number, outcome = 0, Outcome.RETURN
         self._append(sight, event, number, outcome, event.mark, event.mark)
