@@ -8,13 +8,13 @@ revision than libxtables has, or a text longer than it reads.
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netfw.ir.names import BUILTIN_CHAINS, Family, TableName
 from netfw.ir.net import Net
+from netfw.ir.protocols import PRINTED_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,18 +32,6 @@ _INVERT_FRAGMENT, _INVERT_PROTOCOL = 0x20, 0x40
 """invflags of struct ipt_ip and ip6t_ip6 (linux/netfilter_ipv4/ip_tables.h)."""
 _FLAG_FRAGMENT = 0x01
 _INTERFACE_SIZE = 16
-_PROTOCOLS = {
-    6: "tcp",
-    132: "sctp",
-    17: "udp",
-    136: "udplite",
-    1: "icmp",
-    58: "ipv6-icmp",
-    50: "esp",
-    51: "ah",
-    135: "mobility-header",
-}
-"""What libxtables calls protocols that /etc/protocols does not name (xtables_chain_protos)."""
 
 
 def loaded_tables(family: Family) -> list[str]:
@@ -148,7 +136,9 @@ def _rule_text(rule: Any, user_chains: list[str]) -> str:  # noqa: ANN401
     words += _interface("-i", ip.iniface, ip.iniface_mask, invert & _INVERT_IN)
     words += _interface("-o", ip.outiface, ip.outiface_mask, invert & _INVERT_OUT)
     if ip.proto:
-        words += _option("-p", _protocol_name(ip.proto), invert & _INVERT_PROTOCOL)
+        words += _option(
+            "-p", PRINTED_NAMES.get(ip.proto, str(ip.proto)), invert & _INVERT_PROTOCOL
+        )
     if rule.nfproto == _NFPROTO_IPV4 and ip.flags & _FLAG_FRAGMENT:
         words += " ! -f" if invert & _INVERT_FRAGMENT else " -f"
     for match in rule.matches:
@@ -208,22 +198,6 @@ def _interface(flag: str, name: bytes, mask: bytes, inverted: int) -> str:
     if len(name) >= len(mask) and len(mask) < _INTERFACE_SIZE:
         text += "+"
     return _option(flag, text, inverted)
-
-
-class _Protoent(ctypes.Structure):
-    """The beginning of struct protoent (netdb.h)."""
-
-    _fields_ = (("name", ctypes.c_char_p),)
-
-
-def _protocol_name(number: int) -> str:
-    """A protocol's name as iptables finds it: /etc/protocols first, then names of its own."""
-    look_up = ctypes.CDLL(None).getprotobynumber
-    look_up.restype = ctypes.POINTER(_Protoent)
-    entry = look_up(number)
-    if entry:
-        return str(entry.contents.name.decode())
-    return _PROTOCOLS.get(number, str(number))
 
 
 def _option(flag: str, value: str, inverted: int) -> str:

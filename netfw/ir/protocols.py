@@ -1,4 +1,4 @@
-"""IP protocol numbers and the names by which iptables prints them."""
+"""IP protocol numbers, and the names by which iptables knows them."""
 
 from __future__ import annotations
 
@@ -8,44 +8,46 @@ from types import MappingProxyType
 PRINTED_NAMES: Mapping[int, str] = MappingProxyType(
     {
         1: "icmp",
-        2: "igmp",
-        4: "ipencap",
         6: "tcp",
         17: "udp",
-        33: "dccp",
-        41: "ipv6",
-        43: "ipv6-route",
-        44: "ipv6-frag",
-        46: "rsvp",
-        47: "gre",
         50: "esp",
         51: "ah",
         58: "ipv6-icmp",
-        59: "ipv6-nonxt",
-        60: "ipv6-opts",
-        88: "eigrp",
-        89: "ospf",
-        94: "ipip",
-        103: "pim",
-        108: "ipcomp",
-        112: "vrrp",
-        115: "l2tp",
         132: "sctp",
-        135: "mobility-header",
         136: "udplite",
     }
 )
-"""Names as ``iptables-save`` prints them with the usual /etc/protocols (proto_to_name in
-iptables' xshared.c); other numbers are printed as numbers."""
+"""Names that every ``iptables-save`` prints (xtables_chain_protos in libxtables/xtables.c).
 
-_ALIASES = {
+Other protocols are numbers here, as iptables 1.8.11 prints them; 1.8.9 looks them up in
+/etc/protocols, if that is there."""
+
+_OTHER_NAMES = {
     "all": 0,
-    "icmpv6": 58,
-    "mh": 135,
-    "ipv6-mh": 135,
     "ip": 0,
+    "igmp": 2,
+    "ipencap": 4,
+    "dccp": 33,
+    "ipv6": 41,
+    "ipv6-route": 43,
+    "ipv6-frag": 44,
+    "rsvp": 46,
+    "gre": 47,
+    "icmpv6": 58,
+    "ipv6-nonxt": 59,
+    "ipv6-opts": 60,
+    "eigrp": 88,
+    "ospf": 89,
+    "ipip": 94,
+    "pim": 103,
+    "ipcomp": 108,
+    "vrrp": 112,
+    "l2tp": 115,
+    "mobility-header": 135,
+    "ipv6-mh": 135,
+    "mh": 135,
 }
-_NUMBERS = {name: number for number, name in PRINTED_NAMES.items()} | _ALIASES
+_NUMBERS = {name: number for number, name in PRINTED_NAMES.items()} | _OTHER_NAMES
 
 
 def protocol_number(text: str) -> int | None:

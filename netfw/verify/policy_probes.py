@@ -9,7 +9,7 @@ from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.ruleset import Origin
 from netfw.policy.model import Direction, DnatPolicy, Endpoint, Policy, PolicyRule
-from netfw.policy.traffic import TCP, UDP
+from netfw.policy.traffic import SCTP, TCP, UDP
 from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.situation import Path
 from netfw.verify.layout import Layout, Link
@@ -180,13 +180,14 @@ def _answer_first(writer: ProbeWriter, sent: list[Staged]) -> None:
     """Let the first accepted packet of a rule be answered.
 
     Not where this host's kernel has a say in the conversation: it answers pings itself, and it
-    resets TCP connections that no process has.
+    resets TCP connections that no process has. SCTP is not answered: its chunks are not built.
     """
     for staged in sent:
         forwarded = staged.way.path is Path.FORWARDED
         if staged.probe.expected is Expected.DENIED:
             continue
-        if forwarded or staged.probe.packet.protocol == UDP:
+        protocol = staged.probe.packet.protocol
+        if protocol == UDP or (forwarded and protocol != SCTP):
             writer.answer(staged)
             return
 

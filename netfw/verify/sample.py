@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from netfw.ir.names import Family
 from netfw.ir.net import Net
-from netfw.policy.traffic import ICMPV6, TCP, UDP, Traffic
+from netfw.policy.traffic import ICMPV6, SCTP, TCP, UDP, Traffic
 from netfw.traverse.packet import ICMP
 
 _UNROUTABLE = {
@@ -23,7 +23,7 @@ ECHO_ANSWER = {8: 0, 128: 129}
 ICMP_NUMBER = {Family.IPV4: ICMP, Family.IPV6: ICMPV6}
 ODD_PORT = 65533
 """A port that policies seldom name."""
-_SENDABLE = frozenset({TCP, UDP})
+_SENDABLE = frozenset({TCP, UDP, SCTP})
 
 Kind = tuple[int, int, tuple[int, int]]
 """Protocol, destination port, ICMP type and code."""

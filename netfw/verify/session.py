@@ -111,6 +111,8 @@ class _Session:
                 self._play_wave(stage, reader, observer, walker, wave)
             if reader.lost:
                 self.run.inconclusive.append(reader.lost)
+            if stage.lost:
+                self.run.inconclusive.append(f"{stage.lost} packets arrived and were not seen")
             self.run.events = observer.events
 
     def _security_priority(self, stage: Stage) -> int:
@@ -168,7 +170,7 @@ class _Session:
         walked = clock()
         sightings = self._collect(stage, reader, observer, wave, predictions)
         traced = clock()
-        lost = reader.lost
+        lost = reader.lost or (f"{stage.lost} packets were not seen" if stage.lost else "")
         for probe, predicted in zip(wave, predictions, strict=True):
             observed = _observed(observer, probe, sightings.get(probe.number))
             self.run.comparisons.append(

@@ -11,7 +11,7 @@ from netfw.host.namespace import Namespace
 from netfw.host.network import Network
 from netfw.host.packets import PacketBuilder, cookie_of
 from netfw.ir.names import Family
-from netfw.traverse.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP
+from netfw.traverse.packet import ICMP, ICMPV6, PORT_PROTOCOLS, SCTP, TCP, UDP
 from netfw.traverse.traversal import Addressing
 from netfw.verify.layout import PREFIX_LENGTH, Layout
 from netfw.verify.probe import Probe
@@ -91,7 +91,7 @@ class Stage:
         self._sender = LocalSender(self.firewall, self._family)
         self._stack.callback(self._sender.close)
         icmp = ICMP if self._family is Family.IPV4 else ICMPV6
-        self._receiver = LocalReceiver(self.firewall, self._family, {TCP, UDP, icmp})
+        self._receiver = LocalReceiver(self.firewall, self._family, {TCP, UDP, SCTP, icmp})
         self._stack.callback(self._receiver.close)
 
     def build(self, probe: Probe) -> bytes:
@@ -105,6 +105,11 @@ class Stage:
             self._far_ends[packet.in_interface].send(packet.family, data)
         else:
             self._sender.send(data, packet.destination, packet.mark)
+
+    @property
+    def lost(self) -> int:
+        """How many packets arrived somewhere and were not seen, because a buffer was full."""
+        return self._receiver.lost + sum(end.lost for end in self._far_ends.values())
 
     def sightings(self) -> dict[int, Sighting]:
         """The probes that have been seen since the last call, by number."""

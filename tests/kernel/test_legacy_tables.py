@@ -13,6 +13,7 @@ from netfw.host.legacy_tables import insert_trace, read_legacy, remove_trace
 from netfw.host.namespace import Namespace
 from netfw.host.run import run
 from netfw.ir.names import Backend, Family, Hook
+from tests.protocol_names import with_numbers
 
 pytestmark = pytest.mark.kernel
 
@@ -46,7 +47,7 @@ def test_rules_are_read_as_iptables_saves_them(family):
             except HostError:
                 # a module that this kernel lacks
                 refused.append(line)
-        saved = lines_of(save(namespace, Backend.LEGACY, family))
+        saved = lines_of(with_numbers(save(namespace, Backend.LEGACY, family)))
         assert lines_of(read_legacy(namespace, family)) == saved
     assert len(refused) < count / 3, refused
 
@@ -101,7 +102,7 @@ def test_a_trace_rule_comes_and_goes(family):
         before = read_legacy(namespace, family)
         insert_trace(namespace, family, Hook.OUTPUT, "netfw:trace now")
         insert_trace(namespace, family, Hook.PREROUTING, "netfw:trace now")
-        saved = lines_of(save(namespace, Backend.LEGACY, family))
+        saved = lines_of(with_numbers(save(namespace, Backend.LEGACY, family)))
         rules = [line for line in saved if line.startswith("-A OUTPUT")]
         assert rules == [
             '-A OUTPUT -m comment --comment "netfw:trace now" -j TRACE',
