@@ -153,8 +153,10 @@ def _icmp(module: str, words: Sequence[str]) -> Match:
     kind = int(kind_text)
     codes = (0, 255)
     if slash:
-        low, dash, high = code_text.partition("-")
+        low, dash, high = code_text.replace(":", "-").partition("-")
         codes = (int(low), int(high if dash else low))
+        if codes[0] > codes[1]:
+            raise NotUnderstoodError(code_text)
     return IcmpMatch(module, kind, codes, option.negate)
 
 

@@ -16,6 +16,7 @@ from netfw.ir.match import (
     Side,
     UnknownMatch,
     Way,
+    header_rank,
 )
 from netfw.ir.names import Family
 from netfw.ir.net import Net
@@ -71,6 +72,7 @@ def parse_rule(words: Sequence[str], family: Family, chains: Container[str]) -> 
 
     Raises ValueError with a sentence for what cannot be a rule at all.
     """
+    words = _taken_apart(words)
     heads: list[Match] = []
     matches: list[Match] = []
     target: Target = NoTarget()
@@ -115,8 +117,11 @@ def parse_rule(words: Sequence[str], family: Family, chains: Container[str]) -> 
                 protocol = number
                 heads.append(ProtocolMatch(number, negate))
         elif word in _COUNTERS:
-            packets, octets = int(value), int(words[position])
-            position += 1
+            first, comma, second = value.partition(",")
+            if not comma:
+                second = words[position] if position < end else ""
+                position += 1
+            packets, octets = int(first), int(second)
         elif word in _GOTO:
             target = Goto(value)
         else:
@@ -128,7 +133,31 @@ def parse_rule(words: Sequence[str], family: Family, chains: Container[str]) -> 
                 target = Jump(value)
             else:
                 target = parse_target(value, group, family)
+    heads.sort(key=header_rank)
     return ParsedRule((*heads, *matches), target, packets, octets)
+
+
+def _taken_apart(words: Sequence[str]) -> list[str]:
+    """Options that are glued to their values (``-jDROP``, ``--jump=DROP``) as two words."""
+    found: list[str] = []
+    before = ""
+    for word in words:
+        if word.startswith("-") and before not in _TEXT_OPTIONS:
+            if len(word) > 2 and word[:2] in _GLUED:
+                found += (word[:2], word[2:])
+                before = ""
+                continue
+            name, equals, value = word.partition("=")
+            if equals and name in _HEADER:
+                found += (name, value)
+                before = ""
+                continue
+        found.append(word)
+        before = word
+    return found
+
+
+_GLUED = frozenset({"-s", "-d", "-i", "-o", "-p", "-j", "-g", "-m"})
 
 
 def _group_end(words: Sequence[str], position: int) -> int:
@@ -148,7 +177,17 @@ def _group_end(words: Sequence[str], position: int) -> int:
     return end
 
 
-_TEXT_OPTIONS = frozenset({"--comment", "--log-prefix", "--nflog-prefix", "--ulog-prefix"})
+_TEXT_OPTIONS = frozenset(
+    {
+        "--comment",
+        "--log-prefix",
+        "--nflog-prefix",
+        "--ulog-prefix",
+        "--string",
+        "--hex-string",
+        "--helper",
+    }
+)
 """Options whose value is free text, which may look like any option."""
 
 

@@ -280,3 +280,24 @@ Match = (
     | LimitMatch
     | UnknownMatch
 )
+
+
+def header_rank(match: Match) -> int:
+    """Where a match stands in iptables' own order: source, destination, interfaces, protocol and
+    fragment come first, whatever their order in the rule was, because the kernel keeps them in
+    one struct (save_rule4 in iptables/xshared.c); the others follow in the rule's order."""
+    match match:
+        case AddressMatch(side=Side.SOURCE):
+            return 0
+        case AddressMatch():
+            return 1
+        case InterfaceMatch(way=Way.IN):
+            return 2
+        case InterfaceMatch():
+            return 3
+        case ProtocolMatch():
+            return 4
+        case FragmentMatch():
+            return 5
+        case _:
+            return 6
