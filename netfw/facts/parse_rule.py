@@ -22,6 +22,7 @@ from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.protocols import protocol_number
 from netfw.ir.target import Goto, Jump, NoTarget, Target
+from netfw.ir.word import QuotedWord
 
 _SIDES = {
     "-s": Side.SOURCE,
@@ -37,7 +38,7 @@ _WAYS = {
     "-o": Way.OUT,
     "--out-interface": Way.OUT,
 }
-_PROTOCOL = frozenset({"-p", "--protocol", "--proto"})
+_PROTOCOL = frozenset({"-p", "--protocol"})
 _FRAGMENT = frozenset({"-f", "--fragment", "--fragments"})
 _MODULE = frozenset({"-m", "--match"})
 _JUMP = frozenset({"-j", "--jump"})
@@ -165,9 +166,8 @@ def _group_end(words: Sequence[str], position: int) -> int:
     end = len(words)
     while position < end:
         word = words[position]
-        if word in _HEADER:
-            # a value may look like an option only where it was quoted; options with values
-            # are never followed by one of these unquoted
+        if word in _HEADER and not isinstance(word, QuotedWord):
+            # a value may look like an option, but then it was quoted
             return position
         if word == "!" and position + 1 < end and words[position + 1] in _HEADER:
             return position

@@ -35,7 +35,7 @@ _BARE: dict[str, Target] = {
     "DROP": Drop(),
     "RETURN": Return(),
     "TRACE": Trace(),
-    "NOTRACK": Ct(notrack=True),
+    "NOTRACK": Ct(notrack=True, alias=True),
 }
 _LOG_FLAGS = (
     "--log-tcp-sequence",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from netfw.ir.word import QuotedWord
+
 
 def split_words(line: str) -> list[str]:
     """Split a line as iptables-restore does (add_param_to_argv in iptables/xshared.c).
@@ -13,7 +15,7 @@ def split_words(line: str) -> list[str]:
         return line.split()
     words: list[str] = []
     word: list[str] = []
-    begun = quoted = escaped = False
+    begun = quoted = escaped = was_quoted = False
     for character in line:
         if escaped:
             word.append(character)
@@ -26,17 +28,22 @@ def split_words(line: str) -> list[str]:
             else:
                 word.append(character)
         elif character == '"':
-            quoted = begun = True
+            quoted = begun = was_quoted = True
         elif character in " \t\n":
             if begun:
-                words.append("".join(word))
+                words.append(_word(word, quoted=was_quoted))
                 word.clear()
-                begun = False
+                begun = was_quoted = False
         else:
             word.append(character)
             begun = True
     if quoted:
         raise ValueError("a quote is never closed")
     if begun:
-        words.append("".join(word))
+        words.append(_word(word, quoted=was_quoted))
     return words
+
+
+def _word(characters: list[str], *, quoted: bool) -> str:
+    text = "".join(characters)
+    return QuotedWord(text) if quoted else text

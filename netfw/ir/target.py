@@ -87,10 +87,14 @@ class RestoreMark:
 
 @dataclass(frozen=True, slots=True)
 class Ct:
-    """``-j CT``: ``--notrack``, or further words kept verbatim (zone, helper, events)."""
+    """``-j CT``: ``--notrack``, or further words kept verbatim (zone, helper, events).
+
+    ``alias`` tells ``-j NOTRACK``, which does the same and is saved under its own name.
+    """
 
     notrack: bool = False
     words: tuple[str, ...] = ()
+    alias: bool = False
 
 
 @dataclass(frozen=True, slots=True)

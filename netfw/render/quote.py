@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from netfw.ir.word import QuotedWord
+
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
@@ -13,6 +15,10 @@ def quote(text: str) -> str:
     """
     if text and all(character in _PLAIN for character in text):
         return text
+    return _in_quotes(text)
+
+
+def _in_quotes(text: str) -> str:
     escaped = "".join(
         f"\\{character}" if character in "\"'\\" else character for character in text
     )
@@ -20,7 +26,9 @@ def quote(text: str) -> str:
 
 
 def quote_if_needed(word: str) -> str:
-    """A word kept verbatim: quoted only where it would not be read back as one word."""
+    """A word kept verbatim: quoted where it was, or where it would not come back as one word."""
+    if isinstance(word, QuotedWord):
+        return _in_quotes(word)
     if word and not any(character in " \t\"'\\" for character in word):
         return word
     return quote(word)

@@ -62,8 +62,11 @@ def render_target(target: Target, family: Family) -> str:
             return f"-j CONNMARK --save-mark --nfmask {nfmask:#x} --ctmask {ctmask:#x}"
         case RestoreMark(nfmask, ctmask):
             return f"-j CONNMARK --restore-mark --nfmask {nfmask:#x} --ctmask {ctmask:#x}"
+        case Ct(alias=True):
+            return "-j NOTRACK"
         case Ct(notrack, words):
-            return " ".join(("-j CT", *(("--notrack",) if notrack else ()), *words))
+            notracked = ("--notrack",) if notrack else ()
+            return " ".join(("-j CT", *notracked, *map(quote_if_needed, words)))
         case Log(prefix, level, flags):
             text = "-j LOG"
             if prefix:
@@ -107,7 +110,7 @@ def _nat(to: NatRange, family: Family) -> str:
         bracket = family is Family.IPV6 and to.ports is not None
         text = first if first == last else f"{first}-{last}"
         if bracket:
-            text = f"[{first}]" if first == last else f"[{first}]-[{last}]"
+            text = f"[{text}]"
     if to.ports is not None:
         text += f":{_port_range(to.ports)}"
     return text
