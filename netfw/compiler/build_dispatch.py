@@ -8,10 +8,10 @@ from netfw.compiler.stage import allow_neighbours
 from netfw.compiler.term import InterfacePair, interface_matches
 from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match, ProtocolMatch, Way
 from netfw.ir.names import Family, Hook, TableName
+from netfw.ir.protocols import ICMPV6
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
 from netfw.ir.target import Accept, Drop, Jump
 from netfw.policy.model import Direction, Endpoint
-from netfw.policy.traffic import ICMPV6
 
 
 def build_dispatch(draft: Draft) -> Draft:

@@ -15,9 +15,9 @@ from netfw.compiler.stage import (
 )
 from netfw.ir.match import ProtocolMatch
 from netfw.ir.names import Family, TableName
+from netfw.ir.protocols import ICMPV6
 from netfw.ir.ruleset import Chain, Origin
 from netfw.policy.model import Direction, Endpoint, EndpointPolicy
-from netfw.policy.traffic import ICMPV6
 
 _DIRECTIONS = (Direction.INGRESS, Direction.EGRESS)
 

@@ -6,9 +6,9 @@ from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
 from netfw.ir.match import IcmpMatch, ProtocolMatch
 from netfw.ir.names import Family, TableName
+from netfw.ir.protocols import ICMPV6, TCP
 from netfw.ir.ruleset import Chain, Origin, Rule
 from netfw.ir.target import Goto, Jump, Reject, SetMark
-from netfw.policy.traffic import ICMPV6, TCP
 
 _NEIGHBOUR_TYPES = (
     (133, "router-solicitation"),

@@ -28,6 +28,7 @@ from netfw.ir.names import (
     Hook,
     TableName,
 )
+from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
 from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Rule
 from netfw.ir.target import (
     Accept,
@@ -39,7 +40,7 @@ from netfw.ir.target import (
     SetMark,
     UnknownTarget,
 )
-from netfw.policy.traffic import ICMP, ICMPV6, PROTOCOLS_WITH_PORTS, TCP, UDP
+from netfw.policy.traffic import PROTOCOLS_WITH_PORTS
 
 _NO_OUT = frozenset({Hook.PREROUTING, Hook.INPUT})
 _NO_IN = frozenset({Hook.OUTPUT})

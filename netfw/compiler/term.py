@@ -26,8 +26,9 @@ from netfw.ir.match import (
     Way,
 )
 from netfw.ir.net import Net
+from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
 from netfw.policy.model import Conditions
-from netfw.policy.traffic import ICMP, ICMPV6, TCP, UDP, Traffic
+from netfw.policy.traffic import Traffic
 
 MULTIPORT_SLOTS = 15
 """Ports in one multiport match; a range takes two (XT_MULTI_PORTS, xt_multiport.h)."""

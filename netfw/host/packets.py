@@ -15,7 +15,8 @@ from typing import Any
 
 from netfw.errors import CapabilityError
 from netfw.ir.names import Family
-from netfw.traverse.packet import ICMP, ICMPV6, PORT_PROTOCOLS, SCTP, TCP, UDP, Packet
+from netfw.ir.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
+from netfw.traverse.packet import PORT_PROTOCOLS, Packet
 
 MAGIC = b"netfwtrc"
 """Begins the payload of our packets; the number follows in two bytes."""

@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+ICMP = 1
+IGMP = 2
+TCP = 6
+UDP = 17
+DCCP = 33
+ICMPV6 = 58
+SCTP = 132
+UDPLITE = 136
+
 PRINTED_NAMES: Mapping[int, str] = MappingProxyType(
     {
         1: "icmp",

@@ -5,7 +5,8 @@ Numbers: IANA "ICMP Parameters" and "ICMPv6 Parameters"; names: extensions/libxt
 
 from __future__ import annotations
 
-from netfw.policy.traffic import ICMP, ICMPV6, IcmpKind
+from netfw.ir.protocols import ICMP, ICMPV6
+from netfw.policy.traffic import IcmpKind
 
 _ICMP = {
     "echo-reply": IcmpKind(0),

@@ -12,6 +12,7 @@ from enum import Enum
 
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
+from netfw.ir.protocols import ICMPV6
 from netfw.policy.model import (
     Action,
     Conditions,
@@ -22,7 +23,7 @@ from netfw.policy.model import (
     Policy,
     PolicyRule,
 )
-from netfw.policy.traffic import ICMPV6, Traffic
+from netfw.policy.traffic import Traffic
 
 _ALWAYS_ALLOWED_ICMPV6 = frozenset({130, 131, 132, 143, 133, 134, 135, 136})
 """MLD and neighbour discovery, without which an IPv6 host cannot be reached at all."""

@@ -5,21 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 from netfw.ir.match import PortRange
+from netfw.ir.protocols import ICMP, ICMPV6, IGMP, SCTP, TCP, UDP
 from netfw.policy.faults import did_you_mean
 from netfw.policy.fields import parse_decimal
 from netfw.policy.icmp_names import ICMP_NAMES
-from netfw.policy.traffic import (
-    ANY,
-    ICMP,
-    ICMPV6,
-    IGMP,
-    PROTOCOLS_WITH_PORTS,
-    SCTP,
-    TCP,
-    UDP,
-    IcmpKind,
-    Traffic,
-)
+from netfw.policy.traffic import ANY, PROTOCOLS_WITH_PORTS, IcmpKind, Traffic
 
 ANY_WORD = "any"
 PROTOCOLS = {

@@ -6,13 +6,7 @@ from dataclasses import dataclass
 
 from netfw.ir.match import PortRange
 from netfw.ir.names import Family
-
-ICMP = 1
-IGMP = 2
-TCP = 6
-UDP = 17
-ICMPV6 = 58
-SCTP = 132
+from netfw.ir.protocols import ICMP, ICMPV6, IGMP, SCTP, TCP, UDP
 
 PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP})
 """Protocols whose destination ports a service may name."""

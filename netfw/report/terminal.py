@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from netfw.ir.names import TableName
+from netfw.ir.protocols import TCP
 from netfw.report.drawing import draw, step_text, title
 from netfw.report.glyphs import Glyphs, glyphs_for
 from netfw.report.side_by_side import rows, rule_notes
-from netfw.traverse.packet import TCP
 from netfw.traverse.situation import Path
 from netfw.verify.probe import Expected
 from netfw.verify.result import Comparison, Result, Run, Verification

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
-from netfw.traverse.packet import ACK, FIN, ICMP, ICMPV6, PSH, RST, SYN, TCP, URG, Packet
+from netfw.ir.protocols import ICMP, ICMPV6, TCP
+from netfw.traverse.packet import ACK, FIN, PSH, RST, SYN, URG, Packet
 
 _ECHO_REPLY = {ICMP: {8: 0, 0: 8}, ICMPV6: {128: 129, 129: 128}}
 _ICMP_NEW = {ICMP: frozenset({8, 13, 15, 17}), ICMPV6: frozenset({128, 139})}

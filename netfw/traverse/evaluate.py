@@ -31,8 +31,9 @@ from netfw.ir.match import (
     Way,
 )
 from netfw.ir.names import Family
+from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP, UDPLITE
 from netfw.traverse.host_facts import HostFacts, SetMember
-from netfw.traverse.packet import ICMP, ICMPV6, PORT_PROTOCOLS, TCP, UDP, UDPLITE
+from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.skb import Skb
 
 Predicate = Callable[[Skb], bool | None]

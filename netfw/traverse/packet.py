@@ -6,14 +6,8 @@ from dataclasses import dataclass
 
 from netfw.ir.names import Family
 from netfw.ir.net import format_address
+from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 
-ICMP = 1
-TCP = 6
-UDP = 17
-ICMPV6 = 58
-SCTP = 132
-UDPLITE = 136
-DCCP = 33
 PORT_PROTOCOLS = frozenset({TCP, UDP, SCTP, UDPLITE, DCCP})
 """Protocols whose header starts with source and destination port (IANA protocol numbers)."""
 

@@ -19,9 +19,10 @@ from netfw.ir.match import (
 )
 from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, Hook, TableName
 from netfw.ir.net import Net
+from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
 from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Chain, Rule, Ruleset, Table
 from netfw.ir.target import Ct, NoTarget, SetMark
-from netfw.traverse.packet import ACK, ICMP, ICMPV6, SYN, TCP, UDP, Packet
+from netfw.traverse.packet import ACK, SYN, Packet
 from netfw.traverse.situation import Path, Phase
 from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Probe

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from netfw.host.packets import sequence_of
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
+from netfw.ir.protocols import TCP, UDP
 from netfw.ir.ruleset import Origin
 from netfw.policy.judge import Flow, Verdict, is_about, judge
 from netfw.policy.model import DnatPolicy, Policy
-from netfw.policy.traffic import TCP
 from netfw.traverse.host_facts import LOOPBACK
-from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, UDP, Packet
+from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.situation import Path, Phase
 from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Expected, Probe

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from netfw.ir.names import Family
 from netfw.ir.net import Net
-from netfw.policy.traffic import ICMPV6, SCTP, TCP, UDP, Traffic
-from netfw.traverse.packet import ICMP
+from netfw.ir.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
+from netfw.policy.traffic import Traffic
 
 _UNROUTABLE = {
     Family.IPV4: tuple(

@@ -11,7 +11,8 @@ from netfw.host.namespace import Namespace
 from netfw.host.network import Network
 from netfw.host.packets import PacketBuilder, cookie_of
 from netfw.ir.names import Family
-from netfw.traverse.packet import ICMP, ICMPV6, PORT_PROTOCOLS, SCTP, TCP, UDP
+from netfw.ir.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
+from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.traversal import Addressing
 from netfw.verify.layout import PREFIX_LENGTH, Layout
 from netfw.verify.probe import Probe

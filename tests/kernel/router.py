@@ -9,7 +9,8 @@ from netfw.host.namespace import Namespace
 from netfw.host.network import Network
 from netfw.ir.names import BUILTIN_CHAINS, Family
 from netfw.ir.net import parse_address
-from netfw.traverse.packet import UDP, Packet
+from netfw.ir.protocols import UDP
+from netfw.traverse.packet import Packet
 
 LEFT_HOST = {Family.IPV4: parse_address("10.1.0.2")[1], Family.IPV6: parse_address("fd01::2")[1]}
 LEFT_OWN = {Family.IPV4: parse_address("10.1.0.1")[1], Family.IPV6: parse_address("fd01::1")[1]}

@@ -12,7 +12,8 @@ from netfw.host.local_receiver import Delivered, LocalReceiver
 from netfw.host.packets import PacketBuilder, checksum, cookie_of
 from netfw.host.wait import wait_until
 from netfw.ir.names import Backend, Family
-from netfw.traverse.packet import ICMP, ICMPV6, SCTP, SYN, TCP, UDP, Packet
+from netfw.ir.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
+from netfw.traverse.packet import SYN, Packet
 from tests.kernel.router import LEFT_OWN, RIGHT_HOST, RIGHT_OWN, Router, all_tables, forwarded
 
 pytestmark = pytest.mark.kernel

@@ -15,7 +15,8 @@ from netfw.host.packets import (
     crc32c,
 )
 from netfw.ir.names import Family
-from netfw.traverse.packet import ACK, DCCP, ICMP, ICMPV6, SCTP, SYN, TCP, UDP, Packet
+from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP
+from netfw.traverse.packet import ACK, SYN, Packet
 
 SOURCE = {Family.IPV4: 0x0A010002, Family.IPV6: 0xFD01 << 112 | 2}
 DESTINATION = {Family.IPV4: 0xC0000207, Family.IPV6: 0x20010DB8 << 96 | 7}

@@ -7,11 +7,12 @@ import pytest
 from netfw.ir.match import PortRange
 from netfw.ir.names import Family
 from netfw.ir.net import Net
+from netfw.ir.protocols import TCP
 from netfw.policy.builtin_services import BUILTIN_SERVICES
 from netfw.policy.model import Action, Direction, LogSettings, PolicyRule
 from netfw.policy.read import load
 from netfw.policy.service_literal import format_service, parse_service
-from netfw.policy.traffic import ANY, TCP, IcmpKind, Traffic
+from netfw.policy.traffic import ANY, IcmpKind, Traffic
 
 ENDPOINTS = (
     "version: 1\nendpoints:\n  wan: {host: eth0}\n  lan: {host: [eth1, eth2]}\n"

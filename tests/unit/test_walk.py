@@ -19,6 +19,7 @@ from netfw.ir.match import (
 )
 from netfw.ir.names import ChainPolicy, Family, Hook, TableName
 from netfw.ir.net import Net, parse_address
+from netfw.ir.protocols import TCP, UDP
 from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
 from netfw.ir.target import (
     Accept,
@@ -38,7 +39,7 @@ from netfw.ir.target import (
     UnknownTarget,
 )
 from netfw.traverse.host_facts import HostFacts, InterfaceAddress, Route, RoutingRule
-from netfw.traverse.packet import ACK, SYN, TCP, UDP, Packet
+from netfw.traverse.packet import ACK, SYN, Packet
 from netfw.traverse.traversal import End, Outcome
 from netfw.traverse.walk import Walker, needs_conntrack, walk
 
