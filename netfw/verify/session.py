@@ -37,8 +37,9 @@ from netfw.verify.stage import Sighting, Stage
 WAVE_SIZE = 2000
 """Packets under way at once: their trace events must fit the reader's buffer
 (13 to 20 events each of up to 1,280 bytes; 64 MiB hold 100,000)."""
-QUIET_SECONDS = 0.25
-"""How long nothing must come before a wave counts as over."""
+QUIET_SECONDS = 1.0
+"""How long nothing must come before a wave counts as over although probes have not shown all
+that was predicted. Where all have, nobody waits."""
 _ARRIVING = (End.SENT, End.DELIVERED)
 
 
@@ -62,6 +63,7 @@ class Task:
     loaded: Ruleset | None = None
     order: Mapping[Path, str] = dataclass_field(default_factory=lambda: DOCUMENTED)
     trace_buffer: int = DEFAULT_BUFFER
+    quiet_seconds: float = QUIET_SECONDS
 
 
 def run_task(task: Task, progress: Progress) -> Run:
@@ -207,7 +209,7 @@ class _Session:
             probe.number: predicted for probe, predicted in zip(wave, predictions, strict=True)
         }
         while open_probes:
-            events = reader.read(QUIET_SECONDS)
+            events = reader.read(self.task.quiet_seconds)
             observer.add(events)
             sightings |= stage.sightings()
             if not events:

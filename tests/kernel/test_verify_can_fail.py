@@ -39,7 +39,7 @@ policies:
 
 
 def play(task: Task) -> Run:
-    return run_task(task, NoProgress())
+    return run_task(replace(task, quiet_seconds=0.25), NoProgress())
 
 
 def the_order(backend: Backend, family: Family) -> Task:
@@ -98,7 +98,7 @@ def edit_rule(identity: str, edit: Callable[[Rule], Rule | None]) -> Callable[[C
 
 def test_as_it_should_be_everything_agrees(backend: Backend, family: Family) -> None:
     for task in (*order_tasks(backend, family), the_policy(backend, family)):
-        run = play(task)
+        run = run_task(task, NoProgress())
         assert run.result is Result.AGREE, problems(run)
         assert run.count(Result.AGREE) == len(task.probes) > 0
         assert exit_code(run) is ExitCode.OK
@@ -219,13 +219,13 @@ def test_the_examples_agree(backend: Backend, family: Family) -> None:
     assert files
     for file in files:
         policy = load(file.read_text(), file.name)
-        run = play(policy_task(policy, backend, family))
+        run = run_task(policy_task(policy, backend, family), NoProgress())
         assert run.result is Result.AGREE, problems(run)
 
 
 def test_a_moved_field_agrees(backend: Backend, family: Family) -> None:
     text = POLICY.replace("version: 1\n", "version: 1\nmarks: {mask: 0x0f000000}\n")
-    run = play(policy_task(load(text, "policy.yaml"), backend, family))
+    run = run_task(policy_task(load(text, "policy.yaml"), backend, family), NoProgress())
     assert run.result is Result.AGREE, problems(run)
     accepted = [c for c in run.comparisons if c.probe.group == "public/shell"]
     assert any(comparison.predicted.mark == 0x07000000 for comparison in accepted)
