@@ -17,15 +17,17 @@ TRACED_CHAINS = frozenset(
 The kernel accepts it in raw only (xt_TRACE.c)."""
 
 
-def with_all_stations(ruleset: Ruleset) -> Ruleset:
-    """The ruleset with every table and built-in chain, so that the whole order can be seen."""
-    return Ruleset(
-        ruleset.family,
-        tuple(
-            Table.with_builtins(name, table.chains if (table := ruleset.table(name)) else ())
-            for name in TableName
-        ),
-    )
+def with_all_stations(ruleset: Ruleset, lacking: frozenset[TableName] = frozenset()) -> Ruleset:
+    """The ruleset with every table and built-in chain, so that the whole order can be seen.
+
+    Tables that the kernel is ``lacking`` are added only where the ruleset has rules for them.
+    """
+    tables = []
+    for name in TableName:
+        table = ruleset.table(name)
+        if table is not None or name not in lacking:
+            tables.append(Table.with_builtins(name, () if table is None else table.chains))
+    return Ruleset(ruleset.family, tuple(tables))
 
 
 def with_trace(ruleset: Ruleset) -> Ruleset:

@@ -49,7 +49,7 @@ class Task:
 
     ``ruleset`` is what is meant to be loaded; ``field`` is the policy's, where there is one.
     ``loaded`` overrides what is really loaded, and ``order`` the documented order: so tests can
-    show that a difference is seen.
+    show that a difference is seen. ``lacking`` are tables that this kernel does not have.
     """
 
     subject: str
@@ -62,6 +62,7 @@ class Task:
     notes: Sequence[str] = ()
     loaded: Ruleset | None = None
     order: Mapping[Path, str] = dataclass_field(default_factory=lambda: DOCUMENTED)
+    lacking: frozenset[TableName] = frozenset()
     trace_buffer: int = DEFAULT_BUFFER
     quiet_seconds: float = QUIET_SECONDS
 
@@ -85,7 +86,7 @@ class _Session:
 
     def __init__(self, task: Task, run: Run, progress: Progress) -> None:
         self.task, self.run, self.progress = task, run, progress
-        self.wanted = with_all_stations(task.ruleset)
+        self.wanted = with_all_stations(task.ruleset, task.lacking)
         self.loaded = loaded_stations(self.wanted)
         self._documented: dict[Situation, Documented] = {}
 
@@ -95,7 +96,7 @@ class _Session:
         began = time.perf_counter()
         with ExitStack() as stack:
             stage = stack.enter_context(Stage(task.layout, task.family))
-            really = with_all_stations(task.loaded or task.ruleset)
+            really = with_all_stations(task.loaded or task.ruleset, task.lacking)
             text = render_ruleset(with_trace(really))
             restore(stage.firewall, task.backend, task.family, text)
             read_back = self._read_back(stage)

@@ -9,13 +9,15 @@ from pathlib import PurePath
 from netfw import __version__
 from netfw.compiler.pipeline import compile_policy
 from netfw.errors import CapabilityError
+from netfw.host.capability import probe_backend
 from netfw.host.iptables import version
-from netfw.ir.names import Backend, Family
+from netfw.ir.names import Backend, Family, TableName
+from netfw.ir.ruleset import Ruleset
 from netfw.policy.model import Policy
 from netfw.verify.order_probes import order_layout, order_probes, order_ruleset
 from netfw.verify.policy_probes import policy_layout, policy_probes
 from netfw.verify.progress import NoProgress, Progress
-from netfw.verify.result import Verification
+from netfw.verify.result import Run, Verification
 from netfw.verify.session import Task, run_task
 
 
@@ -36,29 +38,50 @@ def verify(
     found = Verification(subject, _host(backends))
     for backend in backends:
         for family in families:
-            tasks = order_tasks(backend, family)
+            capability = probe_backend(backend, family)
+            if not capability.can_trace:
+                missing = capability.problem or capability.trace_problem
+                found.runs.append(Run(subject, backend.value, family, missing=missing))
+                continue
+            lacking = frozenset(capability.missing_tables)
+            tasks = order_tasks(backend, family, lacking)
             if policy is not None:
-                tasks = iter([policy_task(policy, backend, family)])
+                tasks = iter([policy_task(policy, backend, family, lacking)])
             for task in tasks:
                 found.runs.append(run_task(task, progress or NoProgress()))
     return found
 
 
-def order_tasks(backend: Backend, family: Family) -> Iterator[Task]:
+def _lacking_notes(lacking: frozenset[TableName]) -> list[str]:
+    return [f"this kernel has no table {table}" for table in TableName if table in lacking]
+
+
+def order_tasks(
+    backend: Backend, family: Family, lacking: frozenset[TableName] = frozenset()
+) -> Iterator[Task]:
     """The documented order with connection tracking on, and with it off."""
     for conntrack in (True, False):
         layout = order_layout()
+        ruleset = order_ruleset(family, conntrack=conntrack)
+        tables = tuple(table for table in ruleset.tables if table.name not in lacking)
         yield Task(
             f"documented order, conntrack {'on' if conntrack else 'off'}",
             backend,
             family,
-            order_ruleset(family, conntrack=conntrack),
+            Ruleset(family, tables),
             layout,
             order_probes(family, layout, conntrack=conntrack),
+            notes=_lacking_notes(lacking),
+            lacking=lacking,
         )
 
 
-def policy_task(policy: Policy, backend: Backend, family: Family) -> Task:
+def policy_task(
+    policy: Policy,
+    backend: Backend,
+    family: Family,
+    lacking: frozenset[TableName] = frozenset(),
+) -> Task:
     """A policy's compiled rules and the probes that the policy asks for."""
     compiled = compile_policy(policy)
     layout = policy_layout(policy)
@@ -71,7 +94,8 @@ def policy_task(policy: Policy, backend: Backend, family: Family) -> Task:
         layout,
         writer.probes,
         compiled.field,
-        writer.left_out,
+        [*writer.left_out, *_lacking_notes(lacking)],
+        lacking=lacking,
     )
 
 

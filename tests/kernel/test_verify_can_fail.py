@@ -229,3 +229,18 @@ def test_a_moved_field_agrees(backend: Backend, family: Family) -> None:
     assert run.result is Result.AGREE, problems(run)
     accepted = [c for c in run.comparisons if c.probe.group == "public/shell"]
     assert any(comparison.predicted.mark == 0x07000000 for comparison in accepted)
+
+
+def test_a_table_that_the_kernel_lacks_is_left_out_and_named(
+    backend: Backend, family: Family
+) -> None:
+    lacking = frozenset({TableName.SECURITY})
+    for task in order_tasks(backend, family, lacking):
+        run = run_task(task, NoProgress())
+        assert run.result is Result.AGREE, problems(run)
+        assert run.not_verified == ["this kernel has no table security"]
+        assert all(
+            station.table is not TableName.SECURITY
+            for comparison in run.comparisons
+            for station in comparison.predicted.stations
+        )
