@@ -85,11 +85,14 @@ def format_address(family: Family, address: int) -> str:
     """An address as text, IPv6 compressed as inet_ntop does."""
     if family is Family.IPV4:
         return str(ipaddress.IPv4Address(address))
-    text = ipaddress.IPv6Address(address)
+    tail = address & 0xFFFFFFFF
+    # inet_ntop(3) writes IPv4-mapped and IPv4-compatible addresses with a dotted tail; of the
+    # latter only those where no more than six groups of zeros come first
     if address >> 32 == 0xFFFF:
-        # inet_ntop(3) writes IPv4-mapped addresses with a dotted tail; ipaddress only since 3.13
-        return f"::ffff:{ipaddress.IPv4Address(address & 0xFFFFFFFF)}"
-    return text.compressed
+        return f"::ffff:{ipaddress.IPv4Address(tail)}"
+    if address >> 32 == 0 and tail >> 16:
+        return f"::{ipaddress.IPv4Address(tail)}"
+    return ipaddress.IPv6Address(address).compressed
 
 
 def parse_address(text: str) -> tuple[Family, int]:

@@ -69,13 +69,57 @@ class Judgement:
 
 
 def judge(policy: Policy, flow: Flow) -> Judgement:
-    """What the policy says of a packet; every stage that covers it must allow it."""
-    judgement = Judgement(Verdict.NOT_COVERED)
-    for rules, dnats, basics in _stages(policy, flow):
-        judgement = _judge_stage(flow, rules, dnats, basics=basics)
-        if judgement.verdict is Verdict.DENIED:
-            return judgement
-    return judgement
+    """What the policy says of a packet. For many packets make one ``Judge``."""
+    return Judge(policy).judge(flow)
+
+
+class Judge:
+    """A policy made ready to judge many packets."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._conditions: dict[tuple[int, Family], Conditions | None] = {}
+        """What rules ask for, by the rule's place in memory: the policy keeps its rules alive."""
+
+    def judge(self, flow: Flow) -> Judgement:
+        """What the policy says of a packet; every stage that covers it must allow it."""
+        judgement = Judgement(Verdict.NOT_COVERED)
+        for rules, dnats, basics in _stages(self.policy, flow):
+            judgement = self._judge_stage(flow, rules, dnats, basics=basics)
+            if judgement.verdict is Verdict.DENIED:
+                return judgement
+        return judgement
+
+    def _asked_by(self, rule: PolicyRule, family: Family) -> Conditions | None:
+        key = (id(rule), family)
+        if key not in self._conditions:
+            self._conditions[key] = rule.conditions(family)
+        return self._conditions[key]
+
+    def _judge_stage(
+        self,
+        flow: Flow,
+        rules: Iterable[PolicyRule],
+        dnats: tuple[DnatPolicy, ...],
+        *,
+        basics: bool,
+    ) -> Judgement:
+        if flow.state in (ConnectionState.ESTABLISHED, ConnectionState.RELATED):
+            return Judgement(Verdict.ALLOWED)
+        if flow.state is ConnectionState.INVALID:
+            return Judgement(Verdict.DENIED)
+        if basics and flow.protocol == ICMPV6 and flow.icmp[0] in _ALWAYS_ALLOWED_ICMPV6:
+            return Judgement(Verdict.ALLOWED)
+        for rule in rules:
+            if not rule.action.decides or not is_about(self._asked_by(rule, flow.family), flow):
+                continue
+            if rule.action is Action.ALLOW:
+                return Judgement(Verdict.ALLOWED, rule)
+            return Judgement(Verdict.DENIED, rule, rejected=rule.action is Action.REJECT)
+        for dnat in dnats:
+            if flow.translated and is_about(dnat.translated(flow.family), flow):
+                return Judgement(Verdict.ALLOWED, dnat)
+        return Judgement(Verdict.DENIED)
 
 
 _Stage = tuple[Iterable[PolicyRule], tuple[DnatPolicy, ...], bool]
@@ -129,27 +173,6 @@ def _is_between(
     return (not forward.sources or came_by in forward.sources) and (
         not forward.destinations or leaves_by in forward.destinations
     )
-
-
-def _judge_stage(
-    flow: Flow, rules: Iterable[PolicyRule], dnats: tuple[DnatPolicy, ...], *, basics: bool
-) -> Judgement:
-    if flow.state in (ConnectionState.ESTABLISHED, ConnectionState.RELATED):
-        return Judgement(Verdict.ALLOWED)
-    if flow.state is ConnectionState.INVALID:
-        return Judgement(Verdict.DENIED)
-    if basics and flow.protocol == ICMPV6 and flow.icmp[0] in _ALWAYS_ALLOWED_ICMPV6:
-        return Judgement(Verdict.ALLOWED)
-    for rule in rules:
-        if not rule.action.decides or not is_about(rule.conditions(flow.family), flow):
-            continue
-        if rule.action is Action.ALLOW:
-            return Judgement(Verdict.ALLOWED, rule)
-        return Judgement(Verdict.DENIED, rule, rejected=rule.action is Action.REJECT)
-    for dnat in dnats:
-        if flow.translated and is_about(dnat.translated(flow.family), flow):
-            return Judgement(Verdict.ALLOWED, dnat)
-    return Judgement(Verdict.DENIED)
 
 
 def is_about(conditions: Conditions | None, flow: Flow) -> bool:

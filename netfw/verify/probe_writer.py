@@ -9,7 +9,7 @@ from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.protocols import TCP, UDP
 from netfw.ir.ruleset import Origin
-from netfw.policy.judge import Flow, Verdict, is_about, judge
+from netfw.policy.judge import Flow, Judge, Verdict, is_about
 from netfw.policy.model import DnatPolicy, Policy
 from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
@@ -81,6 +81,10 @@ class ProbeWriter:
     layout: Layout
     probes: list[Probe] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    judge: Judge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.judge = Judge(self.policy)
 
     def first(
         self,
@@ -158,12 +162,11 @@ class ProbeWriter:
         source_port = _FIRST_SOURCE_PORT + number % 30000
         packet = Packet(self.family, address, address, UDP, source_port, port)
         out = Flow(self.family, "", LOOPBACK, address, address, UDP, port)
-        verdict = judge(self.policy, out).verdict
+        verdict = self.judge.judge(out).verdict
         if verdict is not Verdict.DENIED:
             # the field is cleared on the way in: what counts is what is said there
-            verdict = judge(
-                self.policy, replace(out, in_interface=LOOPBACK, out_interface="")
-            ).verdict
+            back = replace(out, in_interface=LOOPBACK, out_interface="")
+            verdict = self.judge.judge(back).verdict
         self.probes.append(
             Probe(
                 number,
@@ -286,4 +289,4 @@ class ProbeWriter:
         self, packet: Packet, way: Way, state: ConnectionState, *, translated: bool
     ) -> Expected:
         flow = self._flow(packet, way, state, translated=translated)
-        return _EXPECTED[judge(self.policy, flow).verdict]
+        return _EXPECTED[self.judge.judge(flow).verdict]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 
 from netfw import __version__
@@ -16,6 +16,7 @@ from netfw.ir.ruleset import Ruleset
 from netfw.policy.model import Policy
 from netfw.verify.order_probes import order_layout, order_probes, order_ruleset
 from netfw.verify.policy_probes import policy_layout, policy_probes
+from netfw.verify.probe_writer import ProbeWriter
 from netfw.verify.progress import NoProgress, Progress
 from netfw.verify.result import Run, Verification
 from netfw.verify.session import Task, run_task
@@ -36,6 +37,7 @@ def verify(
     """
     subject = PurePath(policy.file).name if policy else "the documented order"
     found = Verification(subject, _host(backends))
+    of_policy = None if policy is None else _PolicyTasks(policy)
     for backend in backends:
         for family in families:
             capability = probe_backend(backend, family)
@@ -44,9 +46,9 @@ def verify(
                 found.runs.append(Run(subject, backend.value, family, missing=missing))
                 continue
             lacking = frozenset(capability.missing_tables)
-            tasks = order_tasks(backend, family, lacking)
-            if policy is not None:
-                tasks = iter([policy_task(policy, backend, family, lacking)])
+            tasks: Iterable[Task] = order_tasks(backend, family, lacking)
+            if of_policy is not None:
+                tasks = (of_policy.task(backend, family, lacking),)
             for task in tasks:
                 found.runs.append(run_task(task, progress or NoProgress()))
     return found
@@ -83,20 +85,33 @@ def policy_task(
     lacking: frozenset[TableName] = frozenset(),
 ) -> Task:
     """A policy's compiled rules and the probes that the policy asks for."""
-    compiled = compile_policy(policy)
-    layout = policy_layout(policy)
-    writer = policy_probes(policy, family, layout)
-    return Task(
-        PurePath(policy.file).name,
-        backend,
-        family,
-        compiled.rulesets[family],
-        layout,
-        writer.probes,
-        compiled.field,
-        [*writer.left_out, *_lacking_notes(lacking)],
-        lacking=lacking,
-    )
+    return _PolicyTasks(policy).task(backend, family, lacking)
+
+
+class _PolicyTasks:
+    """A policy compiled once, with its probes written once for each family."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._compiled = compile_policy(policy)
+        self._writers: dict[Family, ProbeWriter] = {}
+
+    def task(self, backend: Backend, family: Family, lacking: frozenset[TableName]) -> Task:
+        writer = self._writers.get(family)
+        if writer is None:
+            layout = policy_layout(self._policy)
+            writer = self._writers[family] = policy_probes(self._policy, family, layout)
+        return Task(
+            PurePath(self._policy.file).name,
+            backend,
+            family,
+            self._compiled.rulesets[family],
+            writer.layout,
+            writer.probes,
+            self._compiled.field,
+            [*writer.left_out, *_lacking_notes(lacking)],
+            lacking=lacking,
+        )
 
 
 def _host(backends: Sequence[Backend]) -> dict[str, str]:
