@@ -181,3 +181,28 @@ class Conntrack:
     def is_taken(self, reply: Tuple) -> bool:
         """Whether a translation to this answer would clash with a connection there is."""
         return reply in self._by_tuple
+
+
+class AssumedConntrack(Conntrack):
+    """Connection tracking that gives every packet the same state, whatever came before."""
+
+    def __init__(self, state: ConnectionState) -> None:
+        super().__init__()
+        self._state = state
+
+    def track(self, packet: Packet) -> Tracked:
+        """The assumed state, with a connection where that state has one."""
+        if self._state is ConnectionState.NEW:
+            return super().track(packet)
+        if self._state in (ConnectionState.INVALID, ConnectionState.UNTRACKED):
+            return Tracked(None, self._state)
+        key = tuple_of(packet)
+        known = Connection(
+            key,
+            key.inverted(),
+            seen_reply=True,
+            confirmed=True,
+            source_nat_done=True,
+            destination_nat_done=True,
+        )
+        return Tracked(known, self._state)
