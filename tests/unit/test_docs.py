@@ -18,9 +18,10 @@ README = (ROOT / "README.md").read_text()
 CLI = (ROOT / "netfw" / "docs" / "cli.md").read_text()
 
 
-def block(text: str, language: str, number: int = 0) -> str:
-    """The n-th code block of a language."""
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[number]
+def block(text: str, language: str, begins: str = "") -> str:
+    """The first code block of a language that begins so."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return next(body for kind, body in blocks if kind == language and body.startswith(begins))
 
 
 def test_the_readmes_policy_compiles_to_the_rules_shown_there() -> None:
@@ -58,7 +59,7 @@ def test_the_error_shown_is_the_one_printed(
         "    ingress:\n      - allow: http\n      - alow: ssh\n"
     )
     assert main(["compile", "policy.yaml"]) == ExitCode.POLICY
-    assert block(CLI, "") in capsys.readouterr().err
+    assert block(CLI, "", "policy.yaml:") in capsys.readouterr().err
 
 
 def test_every_refinement_of_the_order_is_explained_by_path(
