@@ -124,13 +124,11 @@ def _probe_rule(writer: ProbeWriter, rule: PolicyRule, ways: list[Way]) -> None:
         return _send(writer, rule.identity, way, kind, from_, to, rule.origin)
 
     for way in ways[:1]:
-        for kind in (*inside, *outside):
+        for kind in inside:
             sent += send(way, kind, sources[:1], destinations[:1])
         for kind in inside[:1]:
-            more = [*sources[1:], *_beyond(conditions.sources)]
-            sent += send(way, kind, more, destinations[:1])
-            more = [*destinations[1:], *_beyond(conditions.destinations)]
-            sent += send(way, kind, sources[:1], more)
+            sent += send(way, kind, sources[1:], destinations[:1])
+            sent += send(way, kind, sources[:1], destinations[1:])
     for way in ways[1:_LINK_PAIRS_TRIED]:
         for kind in inside[:1]:
             for destination in destinations:
@@ -138,9 +136,16 @@ def _probe_rule(writer: ProbeWriter, rule: PolicyRule, ways: list[Way]) -> None:
                 sent += staged
                 if staged:
                     break
-    _answer_first(writer, sent)
     if not sent:
         writer.left_out.append(f"{rule.origin}: no packet of {writer.family} can be staged for it")
+    for way in ways[:1]:
+        # just outside of what the rule asks for: another rule, or the default, has its say
+        for kind in outside:
+            send(way, kind, sources[:1], destinations[:1])
+        for kind in inside[:1]:
+            send(way, kind, _beyond(conditions.sources), destinations[:1])
+            send(way, kind, sources[:1], _beyond(conditions.destinations))
+    _answer_first(writer, sent)
 
 
 def _usable(nets: tuple[Net, ...]) -> list[int | None]:
