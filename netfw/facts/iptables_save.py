@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
 from netfw.errors import FactError, Fault, Where
-from netfw.facts.parse_rule import parse_rule
+from netfw.facts.options import number
+from netfw.facts.parse_rule import ParsedRule, parse_rule
 from netfw.facts.words import split_words
 from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, TableName
 from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Chain, Origin, Rule, Ruleset, Table
 
 _COUNTERS = re.compile(r"\[(\d+):(\d+)\]")
-_APPEND = frozenset({"-A", "--append"})
-_NEW = frozenset({"-N", "--new-chain"})
-_POLICY = frozenset({"-P", "--policy"})
 
 
 class _TableDraft:
@@ -27,12 +25,24 @@ class _TableDraft:
         self.builtin = {hook.value for hook in BUILTIN_CHAINS[name]}
 
     def declare(self, chain: str, policy: ChainPolicy | None) -> None:
-        if chain in self.builtin and policy is None:
-            policy = ChainPolicy.ACCEPT
+        """Make a chain, or give a built-in one its policy."""
+        if chain in self.builtin:
+            policy = policy or ChainPolicy.ACCEPT
+        elif policy is not None:
+            raise ValueError(f"chain '{chain}' is not built-in and has no policy")
         self.policies[chain] = policy
         self.rules.setdefault(chain, [])
 
+    def rules_of(self, chain: str) -> list[Rule]:
+        """The rules of a chain so far; a built-in chain need not be declared."""
+        if chain not in self.rules:
+            if chain not in self.builtin:
+                raise ValueError(f"chain '{chain}' has not been declared")
+            self.declare(chain, ChainPolicy.ACCEPT)
+        return self.rules[chain]
+
     def table(self) -> Table:
+        """The table as it is after the last line."""
         return Table(
             self.name,
             tuple(
@@ -42,78 +52,188 @@ class _TableDraft:
         )
 
 
-def parse_ruleset(text: str, family: Family, file: str = "<text>") -> Ruleset:
-    """Read all tables; every rule knows its file and line, and its counters if they are given.
+class _Reader:
+    """A file while it is read, line by line."""
 
-    Matches and targets that netfw does not know are kept verbatim.
-    Raises FactError with one fault for each line that cannot be understood.
-    """
-    drafts: dict[TableName, _TableDraft] = {}
-    draft: _TableDraft | None = None
-    faults: list[Fault] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        bare = line.strip()
-        if not bare or bare.startswith("#"):
-            continue
-        try:
-            if bare.startswith("*"):
-                name = TableName(bare[1:])
-                draft = drafts.setdefault(name, _TableDraft(name))
-            elif bare == "COMMIT":
-                draft = None
-            else:
-                if draft is None:
-                    # iptables -S prints no table line: it speaks of the filter table
-                    draft = drafts.setdefault(TableName.FILTER, _TableDraft(TableName.FILTER))
-                _read_line(draft, bare, family, Where(file, number))
-        except ValueError as error:
-            faults.append(Fault(f"{file}:{number}", f"not understood: {error}"))
-    if faults:
-        raise FactError.of(faults)
-    return Ruleset(family, _in_order(drafts.values()))
+    def __init__(self, family: Family, file: str) -> None:
+        self.family = family
+        self.file = file
+        self.drafts: dict[TableName, _TableDraft] = {}
+        self.open_table: _TableDraft | None = None
+        self.has_tables = False
 
+    def read_line(self, line: str, line_number: int) -> None:
+        """Take in one line; raises ValueError with what is wrong with it."""
+        first = line[0]
+        if first == "*":
+            if self.open_table is not None:
+                raise ValueError(f"table '{self.open_table.name}' has not been committed")
+            self.open_table = self._draft(_table_name(line[1:]))
+            self.has_tables = True
+        elif line == "COMMIT":
+            self.open_table = None
+        elif first == ":":
+            words = line[1:].split()
+            if not words:
+                raise ValueError("':' stands before no chain")
+            self._table().declare(words[0], _policy(words[1]) if len(words) > 1 else None)
+        else:
+            self._read_command(line, line_number)
 
-def _in_order(drafts: Iterable[_TableDraft]) -> tuple[Table, ...]:
-    return tuple(draft.table() for draft in drafts)
+    def _draft(self, name: TableName) -> _TableDraft:
+        return self.drafts.setdefault(name, _TableDraft(name))
 
+    def _table(self) -> _TableDraft:
+        if self.open_table is not None:
+            return self.open_table
+        if self.has_tables:
+            raise ValueError("this line stands in no table")
+        # iptables -S prints no table line: it speaks of the filter table
+        return self._draft(TableName.FILTER)
 
-def _read_line(draft: _TableDraft, line: str, family: Family, where: Where) -> None:
-    if line.startswith(":"):
-        words = line[1:].split()
-        policy = words[1] if len(words) > 1 else "-"
-        draft.declare(words[0], None if policy == "-" else ChainPolicy(policy))
-        return
-    packets = octets = 0
-    counters = _COUNTERS.match(line)
-    if counters is not None:
-        packets, octets = int(counters[1]), int(counters[2])
-        line = line[counters.end() :]
-    words = split_words(line)
-    if len(words) < 2:
-        raise ValueError(f"'{line.strip()}'")
-    command, chain = words[0], words[1]
-    if command in _NEW:
-        draft.declare(chain, None)
-    elif command in _POLICY and len(words) > 2:
-        draft.declare(chain, ChainPolicy(words[2]))
-    elif command in _APPEND:
-        if chain not in draft.rules:
-            if chain not in draft.builtin:
-                raise ValueError(f"chain '{chain}' has not been declared")
-            draft.declare(chain, ChainPolicy.ACCEPT)
-        parsed = parse_rule(words[2:], family, draft.policies)
-        rule = Rule(
+    def _read_command(self, line: str, line_number: int) -> None:
+        packets = octets = 0
+        counters = _COUNTERS.match(line) if line[0] == "[" else None
+        if counters is not None:
+            packets, octets = int(counters[1]), int(counters[2])
+            line = line[counters.end() :]
+        table = self._table()
+        words = split_words(line)
+        command = words[0] if words else ""
+        if command in ("-A", "--append") and len(words) > 1:
+            for rule in self._rules(table, words[2:], packets, octets, line_number):
+                table.rules_of(words[1]).append(rule)
+            return
+        other = _COMMANDS.get(command)
+        if other is None:
+            raise ValueError(f"'{command}' is not a command of a saved ruleset")
+        if other is _insert and len(words) > 1:
+            at, rest = 1, words[2:]
+            if rest and rest[0].isdigit():
+                at, rest = int(rest[0]), rest[1:]
+            rules = self._rules(table, rest, packets, octets, line_number)
+            other(table, [words[1], str(at)], rules)
+        else:
+            other(table, words[1:], [])
+
+    def _rules(
+        self,
+        table: _TableDraft,
+        words: Sequence[str],
+        packets: int,
+        octets: int,
+        line_number: int,
+    ) -> list[Rule]:
+        parsed = parse_rule(words, self.family, table.policies)
+        return [self._rule(one, packets, octets, line_number) for one in parsed]
+
+    def _rule(self, parsed: ParsedRule, packets: int, octets: int, line_number: int) -> Rule:
+        rule = Rule(parsed.matches, parsed.target)
+        comment = rule.comment or ""
+        identity = ""
+        if comment.startswith(OWN_COMMENT_PREFIX):
+            identity = comment.removeprefix(OWN_COMMENT_PREFIX)
+        return Rule(
             parsed.matches,
             parsed.target,
-            None,
+            Origin(Where(self.file, line_number), identity),
             packets or parsed.packets,
             octets or parsed.octets,
         )
-        comment = rule.comment or ""
-        identity = comment.removeprefix(OWN_COMMENT_PREFIX) if rule.is_ours else ""
-        origin = Origin(where, identity)
-        draft.rules[chain].append(
-            Rule(rule.matches, rule.target, origin, rule.packets, rule.octets)
+
+
+def parse_ruleset(text: str, family: Family, file: str = "<text>") -> Ruleset:
+    """Read all tables; every rule knows its file and line, and its counters if they are given.
+
+    Understands saved rules with or without counters, the spellings that ``iptables-restore``
+    takes for what the types of ``ir`` hold, and lines of ``iptables -S`` (as the filter table).
+    Matches and targets that netfw does not know are kept verbatim. A rule for several addresses
+    is one rule for each, and rules marked for the other family (``-4``, ``-6``) are left out.
+    Raises FactError with one fault for each line that cannot be understood.
+    """
+    reader = _Reader(family, file)
+    faults: list[Fault] = []
+    line_number = 0
+    # only a line feed ends a line: a comment may hold any other character
+    for line_number, line in enumerate(text.split("\n"), start=1):
+        bare = line.strip(" \t\r")
+        if not bare or bare[0] == "#":
+            continue
+        try:
+            reader.read_line(bare, line_number)
+        except ValueError as error:
+            faults.append(Fault(f"{file}:{line_number}", f"not understood: {error}"))
+    if reader.open_table is not None and not faults:
+        faults.append(
+            Fault(
+                f"{file}:{line_number}",
+                f"table '{reader.open_table.name}' is never committed",
+                "the file seems to be cut off: save it again",
+            )
         )
-    else:
-        raise ValueError(f"'{command}' is not a command of a saved ruleset")
+    if faults:
+        raise FactError.of(faults)
+    return Ruleset(family, tuple(draft.table() for draft in reader.drafts.values()))
+
+
+def _table_name(text: str) -> TableName:
+    try:
+        return TableName(text)
+    except ValueError:
+        names = ", ".join(map(str, TableName))
+        raise ValueError(f"'{text}' is no table (tables are {names})") from None
+
+
+def _policy(text: str) -> ChainPolicy | None:
+    if text == "-":
+        return None
+    try:
+        return ChainPolicy(text)
+    except ValueError:
+        raise ValueError(f"chain policy '{text}' is neither ACCEPT nor DROP") from None
+
+
+def _new(table: _TableDraft, words: Sequence[str], _rules: list[Rule]) -> None:
+    table.declare(_first(words), None)
+
+
+def _set_policy(table: _TableDraft, words: Sequence[str], _rules: list[Rule]) -> None:
+    table.declare(_first(words), _policy(words[1] if len(words) > 1 else ""))
+
+
+def _insert(table: _TableDraft, words: Sequence[str], rules: list[Rule]) -> None:
+    before = table.rules_of(_first(words))
+    at = number(words[1])
+    if not 1 <= at <= len(before) + 1:
+        raise ValueError(f"there is no place {at} in chain '{words[0]}'")
+    before[at - 1 : at - 1] = rules
+
+
+def _flush(table: _TableDraft, words: Sequence[str], _rules: list[Rule]) -> None:
+    for chain in words[:1] or list(table.rules):
+        table.rules_of(chain).clear()
+
+
+def _keep(_table: _TableDraft, _words: Sequence[str], _rules: list[Rule]) -> None:
+    """``-Z`` changes no rule."""
+
+
+def _first(words: Sequence[str]) -> str:
+    if not words:
+        raise ValueError("the chain's name is missing")
+    return words[0]
+
+
+_COMMANDS: dict[str, Callable[[_TableDraft, Sequence[str], list[Rule]], None]] = {
+    "-N": _new,
+    "--new-chain": _new,
+    "-P": _set_policy,
+    "--policy": _set_policy,
+    "-I": _insert,
+    "--insert": _insert,
+    "-F": _flush,
+    "--flush": _flush,
+    "-Z": _keep,
+    "--zero": _keep,
+}
+"""Commands besides -A that a file for iptables-restore may hold and that netfw follows."""

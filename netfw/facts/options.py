@@ -8,6 +8,9 @@ from typing import NamedTuple
 from netfw.ir.mark import MAX_MARK, MaskedWord, parse_word
 from netfw.ir.match import PortRange
 
+Arity = Mapping[str, int]
+"""How many values each option of a match or target takes."""
+
 
 class Option(NamedTuple):
     """One option with its values, and whether a ``!`` stood before it or before its value."""
@@ -16,37 +19,51 @@ class Option(NamedTuple):
     negate: bool
     values: tuple[str, ...]
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The option as it is written."""
+        return (*(("!",) if self.negate else ()), self.name, *self.values)
+
 
 class NotUnderstoodError(ValueError):
     """The words say something that the typed data cannot hold: keep them verbatim."""
 
 
-def take_options(words: Sequence[str], arity: Mapping[str, int]) -> list[Option]:
-    """The options in words; ``arity`` says how many values each takes.
+def take_options(words: Sequence[str], arity: Arity) -> list[Option]:
+    """The options in words; ``--name=value`` counts as two words.
 
     Raises NotUnderstoodError for an option that is not in ``arity`` or lacks a value.
     """
     options = []
     position, end = 0, len(words)
     while position < end:
-        name = words[position]
-        negate = name == "!"
-        if negate:
-            position += 1
-            name = words[position] if position < end else ""
-        count = arity.get(name)
-        if count is None:
-            raise NotUnderstoodError(name)
-        position += 1
-        if count and position < end and words[position] == "!":
-            negate = True
-            position += 1
-        values = tuple(words[position : position + count])
-        if len(values) < count:
-            raise NotUnderstoodError(name)
-        position += count
-        options.append(Option(name, negate, values))
+        option, position = take_option(words, position, arity)
+        options.append(option)
     return options
+
+
+def take_option(words: Sequence[str], position: int, arity: Arity) -> tuple[Option, int]:
+    """The option at a position, and the position behind it; raises as ``take_options`` does."""
+    end = len(words)
+    name = words[position]
+    negate = name == "!"
+    if negate:
+        position += 1
+        name = words[position] if position < end else ""
+    position += 1
+    count = arity.get(name)
+    if count is None:
+        name, equals, value = name.partition("=")
+        if not equals or arity.get(name) != 1:
+            raise NotUnderstoodError(name)
+        return Option(name, negate, (value,)), position
+    if count and position < end and words[position] == "!":
+        negate = True
+        position += 1
+    values = tuple(words[position : position + count])
+    if len(values) < count:
+        raise NotUnderstoodError(name)
+    return Option(name, negate, values), position + count
 
 
 def masked_word(text: str) -> MaskedWord:
@@ -56,22 +73,23 @@ def masked_word(text: str) -> MaskedWord:
 
 
 def port_range(text: str) -> PortRange:
-    """``80``, ``1000:2000``, ``:1023`` or ``1024:``; names are not understood here.
+    """``80``, ``1000:2000``, ``:1023`` or ``1024:``; names of services are not understood here.
 
-    iptables exchanges a range that is the wrong way round. Raises ValueError.
+    Raises ValueError, also for a range that is the wrong way round.
     """
     first_text, colon, last_text = text.partition(":")
     if not colon:
-        port = _port(first_text)
+        port = number(first_text)
         return PortRange(port, port)
-    first = _port(first_text) if first_text else 0
-    last = _port(last_text) if last_text else 65535
+    first = number(first_text) if first_text else 0
+    last = number(last_text) if last_text else 65535
     if first > last:
         raise NotUnderstoodError(text)
     return PortRange(first, last)
 
 
-def _port(text: str) -> int:
+def number(text: str) -> int:
+    """A decimal number without a sign; raises NotUnderstoodError."""
     if not (text.isascii() and text.isdigit()):
         raise NotUnderstoodError(text)
     return int(text)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
+from netfw.facts.icmp_types import ICMP_TYPES
 from netfw.facts.options import (
+    Arity,
     NotUnderstoodError,
     Option,
     masked_word,
+    number,
     port_range,
     take_options,
 )
+from netfw.ir.limits import ALL_PORTS, check_match
 from netfw.ir.match import (
     AddrtypeMatch,
     CommentMatch,
@@ -32,74 +37,67 @@ from netfw.ir.match import (
     UdpMatch,
     UnknownMatch,
 )
+from netfw.ir.names import Family
+from netfw.ir.word import QuotedWord
 
 T = TypeVar("T")
+_ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6"}
+"""Other names of modules (xtables_find_match in libxtables/xtables.c)."""
 _SOURCE = frozenset({"--sport", "--source-port"})
-_PORT_OPTIONS = {"--sport": 1, "--source-port": 1, "--dport": 1, "--destination-port": 1}
+_PORTS = {"--sport": 1, "--source-port": 1, "--dport": 1, "--destination-port": 1}
 _FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ALL": 63, "NONE": 0}
 _SYN_MASK, _SYN = 1 | 2 | 4 | 16, 2
-_ICMP_TYPES: dict[str, dict[str, tuple[int, int | None]]] = {
-    "icmp": {
-        "any": (255, None),
-        "echo-reply": (0, None),
-        "destination-unreachable": (3, None),
-        "network-unreachable": (3, 0),
-        "host-unreachable": (3, 1),
-        "port-unreachable": (3, 3),
-        "fragmentation-needed": (3, 4),
-        "source-quench": (4, None),
-        "redirect": (5, None),
-        "echo-request": (8, None),
-        "router-advertisement": (9, None),
-        "router-solicitation": (10, None),
-        "time-exceeded": (11, None),
-        "parameter-problem": (12, None),
-        "timestamp-request": (13, None),
-        "timestamp-reply": (14, None),
-    },
-    "icmp6": {
-        "destination-unreachable": (1, None),
-        "packet-too-big": (2, None),
-        "time-exceeded": (3, None),
-        "parameter-problem": (4, None),
-        "echo-request": (128, None),
-        "echo-reply": (129, None),
-        "router-solicitation": (133, None),
-        "router-advertisement": (134, None),
-        "neighbour-solicitation": (135, None),
-        "neighbor-solicitation": (135, None),
-        "neighbour-advertisement": (136, None),
-        "neighbor-advertisement": (136, None),
-        "redirect": (137, None),
-    },
+_MULTIPORT_SIDES = {
+    "--sports": PortSide.SOURCE,
+    "--source-ports": PortSide.SOURCE,
+    "--dports": PortSide.DESTINATION,
+    "--destination-ports": PortSide.DESTINATION,
+    "--ports": PortSide.EITHER,
 }
-_UNITS = ("sec", "min", "hour", "day")
-_UNIT_WORDS = ("second", "minute", "hour", "day")
+_UNIT_WORDS = {"sec": "second", "min": "minute", "hour": "hour", "day": "day"}
 _STATUSES = frozenset({"NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"})
+_ADDRESS_KINDS = frozenset(
+    {"UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST"}
+    | {"BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW", "NAT", "XRESOLVE"}
+)
 
 
-def parse_match(module: str, words: Sequence[str]) -> Match:
+def parse_match(module: str, words: Sequence[str], family: Family) -> Match:
     """A match; UnknownMatch with the words verbatim where the types cannot hold what they say."""
-    reader = _READERS.get(module)
+    if module == "comment" and len(words) == 2 and words[0] == "--comment":
+        return _typed(CommentMatch(str(words[1])), module, words, family)
+    for word in words:
+        if type(word) is QuotedWord:
+            # it equals the same word without quotes: a cache would take one for the other
+            return _read(module, tuple(words), family)
+    return _cached(module, tuple(words), family is Family.IPV6)
+
+
+def _read(module: str, words: tuple[str, ...], family: Family) -> Match:
+    name = _ALIASES.get(module, module)
+    reader = _READERS.get(name)
     if reader is not None:
         try:
-            return reader(module, words)
+            match = reader(name, take_options(words, MATCH_OPTIONS[name]))
         except ValueError:
             pass
-    return UnknownMatch(module, tuple(words))
-
-
-def _ports_of(options: list[Option]) -> tuple[Ports | None, Ports | None]:
-    source = destination = None
-    for option in options:
-        if option.name not in _PORT_OPTIONS:
-            continue
-        ports = Ports(port_range(option.values[0]), option.negate)
-        if option.name in _SOURCE:
-            source = _once(source, ports)
         else:
-            destination = _once(destination, ports)
-    return source, destination
+            return _typed(match, module, words, family)
+    return UnknownMatch(module, words)
+
+
+@lru_cache(maxsize=1 << 16)
+def _cached(module: str, words: tuple[str, ...], is_ipv6: bool) -> Match:
+    # an enumeration's member is slow to hash
+    return _read(module, words, Family.IPV6 if is_ipv6 else Family.IPV4)
+
+
+def _typed(match: Match, module: str, words: Sequence[str], family: Family) -> Match:
+    try:
+        check_match(match, family)
+    except ValueError:
+        return UnknownMatch(module, tuple(words))
+    return match
 
 
 def _once(before: T | None, now: T) -> T:
@@ -108,9 +106,36 @@ def _once(before: T | None, now: T) -> T:
     return now
 
 
-def _tcp(_module: str, words: Sequence[str]) -> Match:
-    arity = {**_PORT_OPTIONS, "--tcp-flags": 2, "--syn": 0, "--tcp-option": 1}
-    options = take_options(words, arity)
+def _only(options: list[Option]) -> Option:
+    if len(options) != 1:
+        raise NotUnderstoodError("one option expected")
+    return options[0]
+
+
+def _no_negate(option: Option) -> Option:
+    if option.negate:
+        raise NotUnderstoodError(f"! {option.name}")
+    return option
+
+
+def _ports_of(options: list[Option]) -> tuple[Ports | None, Ports | None]:
+    source = destination = None
+    for option in options:
+        if option.name not in _PORTS:
+            continue
+        ports = Ports(port_range(option.values[0]), option.negate)
+        if option.name in _SOURCE:
+            source = _once(source, ports)
+        else:
+            destination = _once(destination, ports)
+    return _kept(source), _kept(destination)
+
+
+def _kept(ports: Ports | None) -> Ports | None:
+    return None if ports is not None and ports == Ports(ALL_PORTS) else ports
+
+
+def _tcp(_module: str, options: list[Option]) -> Match:
     source, destination = _ports_of(options)
     flags: TcpFlags | None = None
     kind: int | None = None
@@ -122,158 +147,143 @@ def _tcp(_module: str, words: Sequence[str]) -> Match:
         elif option.name == "--syn":
             flags = _once(flags, TcpFlags(_SYN_MASK, _SYN, option.negate))
         elif option.name == "--tcp-option":
-            kind, kind_negate = _once(kind, int(option.values[0])), option.negate
+            kind, kind_negate = _once(kind, number(option.values[0])), option.negate
+    if flags == TcpFlags(0, 0):
+        # true of every packet: iptables keeps no such condition
+        flags = None
     return TcpMatch(source, destination, flags, kind, kind_negate)
 
 
 def _flag_bits(text: str) -> int:
     bits = 0
-    for name in text.split(","):
+    for name in text.upper().split(","):
         if name not in _FLAGS:
             raise NotUnderstoodError(name)
         bits |= _FLAGS[name]
     return bits
 
 
-def _udp(module: str, words: Sequence[str]) -> Match:
-    source, destination = _ports_of(take_options(words, _PORT_OPTIONS))
+def _udp(module: str, options: list[Option]) -> Match:
+    source, destination = _ports_of(options)
     return UdpMatch(source, destination, module)
 
 
-def _icmp(module: str, words: Sequence[str]) -> Match:
-    name = "--icmp-type" if module == "icmp" else "--icmpv6-type"
-    option = _only(take_options(words, {name: 1}))
-    kind_text, slash, code_text = option.values[0].partition("/")
-    if kind_text in _ICMP_TYPES[module]:
-        kind, code = _ICMP_TYPES[module][kind_text]
-        codes = (0, 255) if code is None else (code, code)
-        if slash:
-            raise NotUnderstoodError(option.values[0])
-        return IcmpMatch(module, kind, codes, option.negate)
-    kind = int(kind_text)
+def _icmp(module: str, options: list[Option]) -> Match:
+    option = _only(options)
+    text = option.values[0]
+    named = ICMP_TYPES[module].get(text.lower())
+    if named is not None:
+        kind, code = named
+        return IcmpMatch(module, kind, (0, 255) if code is None else (code, code), option.negate)
+    kind_text, slash, code_text = text.partition("/")
     codes = (0, 255)
     if slash:
-        low, dash, high = code_text.replace(":", "-").partition("-")
-        codes = (int(low), int(high if dash else low))
-        if codes[0] > codes[1]:
-            raise NotUnderstoodError(code_text)
-    return IcmpMatch(module, kind, codes, option.negate)
+        low, colon, high = code_text.partition(":")
+        codes = number(low), number(high if colon else low)
+    return IcmpMatch(module, number(kind_text), codes, option.negate)
 
 
-def _only(options: list[Option]) -> Option:
-    if len(options) != 1:
-        raise NotUnderstoodError("one option expected")
-    return options[0]
-
-
-def _multiport(_module: str, words: Sequence[str]) -> Match:
-    sides = {
-        "--sports": PortSide.SOURCE,
-        "--source-ports": PortSide.SOURCE,
-        "--dports": PortSide.DESTINATION,
-        "--destination-ports": PortSide.DESTINATION,
-        "--ports": PortSide.EITHER,
-    }
-    option = _only(take_options(words, dict.fromkeys(sides, 1)))
+def _multiport(_module: str, options: list[Option]) -> Match:
+    option = _only(options)
     ports = tuple(map(port_range, option.values[0].split(",")))
-    return MultiportMatch(sides[option.name], ports, option.negate)
+    return MultiportMatch(_MULTIPORT_SIDES[option.name], ports, option.negate)
 
 
 def _states(text: str) -> frozenset[ConnectionState]:
-    return frozenset(ConnectionState(name.upper()) for name in text.split(","))
+    return frozenset(ConnectionState(name) for name in text.upper().split(","))
 
 
-def _conntrack(_module: str, words: Sequence[str]) -> Match:
-    states: frozenset[ConnectionState] = frozenset()
-    status: frozenset[str] = frozenset()
+def _conntrack(_module: str, options: list[Option]) -> Match:
+    states: frozenset[ConnectionState] | None = None
+    status: frozenset[str] | None = None
     direction: str | None = None
     negate = status_negate = False
-    for option in take_options(words, {"--ctstate": 1, "--ctstatus": 1, "--ctdir": 1}):
+    for option in options:
         value = option.values[0].upper()
         if option.name == "--ctstate":
-            states, negate = _states(value), option.negate
+            states, negate = _once(states, _states(value)), option.negate
         elif option.name == "--ctstatus":
-            status, status_negate = frozenset(value.split(",")), option.negate
+            status, status_negate = _once(status, frozenset(value.split(","))), option.negate
             if not status <= _STATUSES:
                 raise NotUnderstoodError(value)
-        elif option.negate or value not in ("ORIGINAL", "REPLY"):
-            raise NotUnderstoodError(value)
         else:
-            direction = value
-    return ConntrackMatch(states, negate, direction, status, status_negate)
+            direction = _once(direction, _no_negate(option).values[0].upper())
+            if direction not in ("ORIGINAL", "REPLY"):
+                raise NotUnderstoodError(value)
+    return ConntrackMatch(
+        states or frozenset(), negate, direction, status or frozenset(), status_negate
+    )
 
 
-def _state(_module: str, words: Sequence[str]) -> Match:
-    option = _only(take_options(words, {"--state": 1}))
+def _state(_module: str, options: list[Option]) -> Match:
+    option = _only(options)
     return StateMatch(_states(option.values[0]), option.negate)
 
 
-def _mark(module: str, words: Sequence[str]) -> Match:
-    option = _only(take_options(words, {"--mark": 1}))
+def _mark(module: str, options: list[Option]) -> Match:
+    option = _only(options)
     kind = MarkMatch if module == "mark" else ConnmarkMatch
     return kind(masked_word(option.values[0]), option.negate)
 
 
-def _set(_module: str, words: Sequence[str]) -> Match:
-    words = list(words)
-    negate = words[:1] == ["!"]
-    if negate:
-        words = words[1:]
-    if len(words) < 3 or words[0] != "--match-set":
+def _set(_module: str, options: list[Option]) -> Match:
+    if not options or options[0].name != "--match-set":
         raise NotUnderstoodError("--match-set expected")
-    return SetMatch(words[1], tuple(words[2].split(",")), negate, tuple(words[3:]))
+    first, *others = options
+    name, sides = first.values
+    further = tuple(word for option in others for word in option.words)
+    return SetMatch(name, tuple(sides.split(",")), first.negate, further)
 
 
-def _addrtype(_module: str, words: Sequence[str]) -> Match:
-    source: frozenset[str] = frozenset()
-    destination: frozenset[str] = frozenset()
-    negates = {"--src-type": False, "--dst-type": False}
+def _addrtype(_module: str, options: list[Option]) -> Match:
+    kinds: dict[str, frozenset[str]] = {}
+    negated: set[str] = set()
     limit: str | None = None
-    arity = {"--src-type": 1, "--dst-type": 1, "--limit-iface-in": 0, "--limit-iface-out": 0}
-    for option in take_options(words, arity):
+    for option in options:
         if option.name.startswith("--limit-iface-"):
-            limit = option.name.rpartition("-")[2]
+            limit = _once(limit, _no_negate(option).name.rpartition("-")[2])
             continue
-        kinds = frozenset(option.values[0].upper().split(","))
-        negates[option.name] = option.negate
-        if option.name == "--src-type":
-            source = kinds
-        else:
-            destination = kinds
-    return AddrtypeMatch(source, destination, negates["--src-type"], negates["--dst-type"], limit)
-
-
-def _comment(_module: str, words: Sequence[str]) -> Match:
-    option = _only(take_options(words, {"--comment": 1}))
-    if option.negate:
-        raise NotUnderstoodError("! --comment")
-    return CommentMatch(option.values[0])
-
-
-def _limit(_module: str, words: Sequence[str]) -> Match:
-    rate, unit, burst = 3, "hour", 5
-    for option in take_options(words, {"--limit": 1, "--limit-burst": 1}):
-        if option.negate:
-            raise NotUnderstoodError("! --limit")
-        if option.name == "--limit-burst":
-            burst = int(option.values[0])
-            continue
-        rate_text, _, word = option.values[0].partition("/")
-        rate = int(rate_text)
-        unit = next(
-            (
-                short
-                for short, long in zip(_UNITS, _UNIT_WORDS, strict=True)
-                if word and (long.startswith(word.lower()) or short == word.lower())
-            ),
-            "sec" if not word else "",
-        )
-        if not unit or rate <= 0:
+        named = frozenset(option.values[0].upper().split(","))
+        if option.name in kinds or not named <= _ADDRESS_KINDS:
             raise NotUnderstoodError(option.values[0])
-    return LimitMatch(rate, unit, burst)
+        kinds[option.name] = named
+        if option.negate:
+            negated.add(option.name)
+    return AddrtypeMatch(
+        kinds.get("--src-type", frozenset()),
+        kinds.get("--dst-type", frozenset()),
+        "--src-type" in negated,
+        "--dst-type" in negated,
+        limit,
+    )
 
 
-_READERS: dict[str, Callable[[str, Sequence[str]], Match]] = {
+def _comment(_module: str, options: list[Option]) -> Match:
+    return CommentMatch(str(_no_negate(_only(options)).values[0]))
+
+
+def _limit(_module: str, options: list[Option]) -> Match:
+    rate, unit, burst = 3, "hour", 5
+    for option in options:
+        value = _no_negate(option).values[0]
+        if option.name == "--limit-burst":
+            burst = number(value)
+        else:
+            rate_text, slash, word = value.partition("/")
+            rate, unit = number(rate_text), _unit(word) if slash else "sec"
+    limit = LimitMatch(rate, unit, burst)
+    return limit.as_kept if 0 < rate <= 10_000 * LimitMatch.SECONDS[unit] else limit
+
+
+def _unit(text: str) -> str:
+    """The unit that a word begins: ``5/m`` is 5/min (parse_rate in libxt_limit.c)."""
+    for unit, word in _UNIT_WORDS.items():
+        if text and (word.startswith(text.lower()) or unit == text.lower()):
+            return unit
+    raise NotUnderstoodError(text)
+
+
+_READERS: dict[str, Callable[[str, list[Option]], Match]] = {
     "tcp": _tcp,
     "udp": _udp,
     "udplite": _udp,
@@ -289,3 +299,27 @@ _READERS: dict[str, Callable[[str, Sequence[str]], Match]] = {
     "comment": _comment,
     "limit": _limit,
 }
+_SET_COUNTERS = tuple(
+    f"--{what}-{how}" for what in ("packets", "bytes") for how in ("eq", "lt", "gt")
+)
+MATCH_OPTIONS: Mapping[str, Arity] = {
+    "tcp": {**_PORTS, "--tcp-flags": 2, "--syn": 0, "--tcp-option": 1},
+    "udp": _PORTS,
+    "udplite": _PORTS,
+    "icmp": {"--icmp-type": 1},
+    "icmp6": {"--icmpv6-type": 1},
+    "multiport": dict.fromkeys(_MULTIPORT_SIDES, 1),
+    "conntrack": {"--ctstate": 1, "--ctstatus": 1, "--ctdir": 1},
+    "state": {"--state": 1},
+    "mark": {"--mark": 1},
+    "connmark": {"--mark": 1},
+    "set": {
+        "--match-set": 2,
+        **dict.fromkeys(("--return-nomatch", "--update-counters", "--update-subcounters"), 0),
+        **dict.fromkeys(_SET_COUNTERS, 1),
+    },
+    "addrtype": {"--src-type": 1, "--dst-type": 1, "--limit-iface-in": 0, "--limit-iface-out": 0},
+    "comment": {"--comment": 1},
+    "limit": {"--limit": 1, "--limit-burst": 1},
+}
+"""The options of each module that netfw understands."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
-from netfw.facts.parse_match import parse_match
-from netfw.facts.parse_target import parse_target
+from netfw.facts.options import number
+from netfw.facts.parse_match import MATCH_OPTIONS, parse_match
+from netfw.facts.parse_target import TARGET_OPTIONS, parse_target
+from netfw.facts.rule_words import ALONE, HEADS, group_end, module_of, regroup, take_apart
+from netfw.ir.limits import check_match
 from netfw.ir.match import (
     AddressMatch,
     FragmentMatch,
@@ -16,47 +21,15 @@ from netfw.ir.match import (
     Side,
     UnknownMatch,
     Way,
-    header_rank,
 )
 from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.protocols import protocol_number
-from netfw.ir.target import Goto, Jump, NoTarget, Target
-from netfw.ir.word import QuotedWord
+from netfw.ir.target import Goto, Jump, NoTarget, Target, UnknownTarget
 
-_SIDES = {
-    "-s": Side.SOURCE,
-    "--source": Side.SOURCE,
-    "--src": Side.SOURCE,
-    "-d": Side.DESTINATION,
-    "--destination": Side.DESTINATION,
-    "--dst": Side.DESTINATION,
-}
-_WAYS = {
-    "-i": Way.IN,
-    "--in-interface": Way.IN,
-    "-o": Way.OUT,
-    "--out-interface": Way.OUT,
-}
-_PROTOCOL = frozenset({"-p", "--protocol"})
-_FRAGMENT = frozenset({"-f", "--fragment", "--fragments"})
-_MODULE = frozenset({"-m", "--match"})
-_JUMP = frozenset({"-j", "--jump"})
-_GOTO = frozenset({"-g", "--goto"})
-_COUNTERS = frozenset({"-c", "--set-counters"})
-_HEADER = frozenset(
-    {*_SIDES, *_WAYS, *_PROTOCOL, *_FRAGMENT, *_MODULE, *_JUMP, *_GOTO, *_COUNTERS}
+_IPV4_NET = re.compile(
+    r"(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})(?:/(\d{1,2}))?"
 )
-_MODULE_OF_PROTOCOL = {
-    6: "tcp",
-    17: "udp",
-    136: "udplite",
-    1: "icmp",
-    58: "icmp6",
-    132: "sctp",
-    33: "dccp",
-}
-"""Which module iptables loads by itself for options behind ``-p``."""
 
 
 class ParsedRule(NamedTuple):
@@ -64,145 +37,231 @@ class ParsedRule(NamedTuple):
 
     matches: tuple[Match, ...]
     target: Target
-    packets: int
-    octets: int
+    packets: int = 0
+    octets: int = 0
 
 
-def parse_rule(words: Sequence[str], family: Family, chains: Container[str]) -> ParsedRule:
-    """Read a rule behind its ``-A CHAIN``; ``chains`` are the user chains of its table.
+def parse_rule(
+    words: Sequence[str], family: Family, chains: Container[str]
+) -> tuple[ParsedRule, ...]:
+    """Read a rule behind its ``-A CHAIN``; ``chains`` are the chains of its table.
 
-    Raises ValueError with a sentence for what cannot be a rule at all.
+    It is several rules where ``-s`` or ``-d`` lists several addresses, and none where ``-4`` or
+    ``-6`` says that it is for the other family.
+    Conditions that hold for every packet (``-s 0/0``, ``-p all``, ``-i +``) are left out, as
+    iptables does. Raises ValueError with a sentence for what cannot be a rule at all.
     """
-    words = _taken_apart(words)
-    heads: list[Match] = []
-    matches: list[Match] = []
-    target: Target = NoTarget()
-    protocol: int | None = None
-    packets = octets = 0
-    position, end = 0, len(words)
-    while position < end:
+    words = take_apart(words)
+    reader = _Reader(words, family, chains)
+    if reader.has_strays:
+        reader = _Reader(regroup(words, chains), family, chains)
+    return reader.rules()
+
+
+class _Reader:
+    """One rule while it is read; afterwards what it says."""
+
+    def __init__(self, words: Sequence[str], family: Family, chains: Container[str]) -> None:
+        self.words = words
+        self.family = family
+        self.chains = chains
+        self.heads: dict[str, tuple[Match | None, ...]] = {}
+        self.matches: list[Match] = []
+        self.target: Target | None = None
+        self.protocol: str | None = None
+        self.packets = self.octets = 0
+        self.has_strays = False
+        position, end = 0, len(words)
+        while position < end:
+            position = self._read(position, end)
+
+    def _read(self, position: int, end: int) -> int:
+        """Read what stands at a position; returns the position behind it."""
+        words = self.words
         word = words[position]
         negate = word == "!"
         if negate:
-            position += 1
-            if position == end:
+            if position + 1 == end:
                 raise ValueError("'!' stands before nothing")
-            word = words[position]
-        if word not in _HEADER:
-            # an option without -m: that of the module which -p brings along
-            start = position - 1 if negate else position
-            position = _group_end(words, position)
-            module = None if protocol is None else _MODULE_OF_PROTOCOL.get(protocol)
-            matches.append(_implicit(module, words[start:position]))
-            continue
-        position += 1
-        if word in _FRAGMENT:
-            heads.append(FragmentMatch(negate))
-            continue
-        if position < end and words[position] == "!" and word not in _MODULE:
+            word = words[position + 1]
+        head = HEADS.get(word)
+        if head is None:
+            return self._implicit(position, word)
+        position += 2 if negate else 1
+        if head in ALONE:
+            self._set_head(head, (_fragment(negate, self.family) if head == "-f" else None,))
+            return position
+        if position < end and words[position] == "!" and head != "-m":
             negate = True
             position += 1
-        if position == end:
+        if position == end or words[position] in HEADS:
             raise ValueError(f"'{word}' lacks its value")
         value = words[position]
         position += 1
-        if word in _SIDES:
-            heads.append(_address(_SIDES[word], value, negate, family))
-        elif word in _WAYS:
-            heads.append(InterfaceMatch(_WAYS[word], value, negate))
-        elif word in _PROTOCOL:
-            number = protocol_number(value)
-            if number is None:
-                heads.append(UnknownMatch(None, ("!", "-p", value) if negate else ("-p", value)))
-            else:
-                protocol = number
-                heads.append(ProtocolMatch(number, negate))
-        elif word in _COUNTERS:
-            first, comma, second = value.partition(",")
-            if not comma:
-                second = words[position] if position < end else ""
-                position += 1
-            packets, octets = int(first), int(second)
-        elif word in _GOTO:
-            target = Goto(value)
+        if head == "-m":
+            stop = group_end(words, position)
+            self._add(parse_match(value, words[position:stop], self.family))
+            return stop
+        if head == "-j":
+            stop = group_end(words, position)
+            self._jump(value, words[position:stop])
+            return stop
+        if head == "-g":
+            self._set_target(Goto(value))
+        elif head == "-c":
+            return self._counters(value, position)
+        elif head in ("-i", "-o"):
+            self._set_head(head, (_interface(head, value, negate),))
+        elif head == "-p":
+            self.protocol = value
+            self._set_head(head, (_protocol(value, negate),))
         else:
-            start, position = position, _group_end(words, position)
-            group = words[start:position]
-            if word in _MODULE:
-                matches.append(parse_match(value, group))
-            elif value in chains and not group:
-                target = Jump(value)
-            else:
-                target = parse_target(value, group, family)
-    heads.sort(key=header_rank)
-    return ParsedRule((*heads, *matches), target, packets, octets)
+            self._set_head(head, _addresses(head, value, negate, self.family))
+        return position
+
+    def _implicit(self, position: int, word: str) -> int:
+        """An option without -m: that of the module which -p brings along."""
+        if word[:1] != "-":
+            raise ValueError(f"'{word}' is no option")
+        stop = group_end(self.words, position + (self.words[position] == "!"))
+        words = self.words[position:stop]
+        module = module_of(self.protocol)
+        if module is None:
+            self.matches.append(UnknownMatch(None, tuple(words)))
+        else:
+            # a second match of the module would be another one: the options belong to the first
+            self.has_strays |= any(_module_of_match(match) == module for match in self.matches)
+            self._add(parse_match(module, words, self.family))
+        return stop
+
+    def _add(self, match: Match) -> None:
+        if isinstance(match, UnknownMatch) and match.module in MATCH_OPTIONS:
+            self.has_strays = True
+        self.matches.append(match)
+
+    def _set_head(self, head: str, found: tuple[Match | None, ...]) -> None:
+        if head in self.heads:
+            raise ValueError(f"'{head}' is given twice")
+        self.heads[head] = found
+
+    def _jump(self, name: str, words: Sequence[str]) -> None:
+        if name in self.chains and not words:
+            self._set_target(Jump(name))
+            return
+        target = parse_target(name, words, self.family)
+        if words and isinstance(target, UnknownTarget):
+            self.has_strays |= name in TARGET_OPTIONS or name in self.chains
+        self._set_target(target)
+
+    def _set_target(self, target: Target) -> None:
+        if self.target is not None:
+            raise ValueError("the rule has two targets")
+        self.target = target
+
+    def _counters(self, value: str, position: int) -> int:
+        first, comma, second = value.partition(",")
+        if not comma:
+            second = self.words[position] if position < len(self.words) else ""
+            position += 1
+        self.packets, self.octets = number(first), number(second)
+        return position
+
+    def rules(self) -> tuple[ParsedRule, ...]:
+        """The rule for each pair of a source and a destination."""
+        heads = self.heads
+        if ("-6" if self.family is Family.IPV4 else "-4") in heads:
+            return ()
+        others = [match for head in ("-i", "-o", "-p", "-f") for match in heads.get(head, ())]
+        target = NoTarget() if self.target is None else self.target
+        return tuple(
+            ParsedRule(
+                (*_in_order(source, destination, *others), *self.matches),
+                target,
+                self.packets,
+                self.octets,
+            )
+            for source in heads.get("-s", _NONE)
+            for destination in heads.get("-d", _NONE)
+        )
 
 
-def _taken_apart(words: Sequence[str]) -> list[str]:
-    """Options that are glued to their values (``-jDROP``, ``--jump=DROP``) as two words."""
-    found: list[str] = []
-    before = ""
-    for word in words:
-        if word.startswith("-") and before not in _TEXT_OPTIONS:
-            if len(word) > 2 and word[:2] in _GLUED:
-                found += (word[:2], word[2:])
-                before = ""
-                continue
-            name, equals, value = word.partition("=")
-            if equals and name in _HEADER:
-                found += (name, value)
-                before = ""
-                continue
-        found.append(word)
-        before = word
+_NONE = (None,)
+
+
+def _in_order(*heads: Match | None) -> list[Match]:
+    """The rule's own conditions as ``header_rank`` has them: what is not known comes last."""
+    found = [match for match in heads if match is not None]
+    if any(type(match) is UnknownMatch for match in found):
+        found.sort(key=lambda match: isinstance(match, UnknownMatch))
     return found
 
 
-_GLUED = frozenset({"-s", "-d", "-i", "-o", "-p", "-j", "-g", "-m"})
+def _module_of_match(match: Match) -> str | None:
+    name = type(match).__name__.removesuffix("Match").lower()
+    return getattr(match, "module", name)
 
 
-def _group_end(words: Sequence[str], position: int) -> int:
-    """Where the words of a match or target end: at the next option that is not its own."""
-    end = len(words)
-    while position < end:
-        word = words[position]
-        if word in _HEADER and not isinstance(word, QuotedWord):
-            # a value may look like an option, but then it was quoted
-            return position
-        if word == "!" and position + 1 < end and words[position + 1] in _HEADER:
-            return position
-        if word in _TEXT_OPTIONS:
-            position += 1
-        position += 1
-    return end
+def _fragment(negate: bool, family: Family) -> Match:
+    match = FragmentMatch(negate)
+    check_match(match, family)
+    return match
 
 
-_TEXT_OPTIONS = frozenset(
-    {
-        "--comment",
-        "--log-prefix",
-        "--nflog-prefix",
-        "--ulog-prefix",
-        "--string",
-        "--hex-string",
-        "--helper",
-    }
-)
-"""Options whose value is free text, which may look like any option."""
+@lru_cache(maxsize=1 << 12)
+def _interface(head: str, name: str, negate: bool) -> Match | None:
+    if name == "+" and not negate:
+        return None
+    match = InterfaceMatch(Way.IN if head == "-i" else Way.OUT, str(name), negate)
+    check_match(match, Family.IPV4)
+    return match
 
 
-def _implicit(module: str | None, words: Sequence[str]) -> Match:
-    if module is None:
-        return UnknownMatch(None, tuple(words))
-    return parse_match(module, words)
+@lru_cache(maxsize=1 << 10)
+def _protocol(text: str, negate: bool) -> Match | None:
+    protocol = protocol_number(text)
+    if protocol is None:
+        return UnknownMatch(None, ("!", "-p", str(text)) if negate else ("-p", str(text)))
+    if protocol == 0 and not negate:
+        return None
+    match = ProtocolMatch(protocol, negate)
+    check_match(match, Family.IPV4)
+    return match
 
 
-def _address(side: Side, text: str, negate: bool, family: Family) -> Match:
-    try:
-        net = Net.parse(text)
-    except ValueError:
-        option = "-s" if side is Side.SOURCE else "-d"
-        return UnknownMatch(None, ("!", option, text) if negate else (option, text))
+def _addresses(head: str, text: str, negate: bool, family: Family) -> tuple[Match | None, ...]:
+    if "," not in text:
+        return (_address(head, text, negate, family),)
+    if negate:
+        raise ValueError("'!' stands before several addresses")
+    return tuple(_address(head, one, negate, family) for one in text.split(","))
+
+
+def _address(head: str, text: str, negate: bool, family: Family) -> Match | None:
+    net = _net(text, family is Family.IPV6)
+    if net is None:
+        return UnknownMatch(None, ("!", head, text) if negate else (head, text))
     if net.family is not family:
         raise ValueError(f"'{text}' is no {family} address")
-    return AddressMatch(side, net, negate)
+    if net.mask == 0 and not negate:
+        return None
+    return AddressMatch(Side.SOURCE if head == "-s" else Side.DESTINATION, net, negate)
+
+
+@lru_cache(maxsize=1 << 16)
+def _net(text: str, is_ipv6: bool) -> Net | None:
+    """A network; None for what may be the name of a host."""
+    found = _IPV4_NET.fullmatch(text)
+    if found is not None:
+        a, b, c, d, length_text = found.groups()
+        octets = int(a), int(b), int(c), int(d)
+        length = 32 if length_text is None else int(length_text)
+        if max(octets) <= 255 and length <= 32:
+            mask = 0xFFFFFFFF ^ (0xFFFFFFFF >> length)
+            return Net(Family.IPV4, int.from_bytes(octets, "big") & mask, mask)
+    if ":" not in text and text.endswith(("/0", "/0.0.0.0")):
+        # iptables ignores what stands before an empty mask: 0/0, any/0
+        return Net.everything(Family.IPV6 if is_ipv6 else Family.IPV4)
+    try:
+        return Net.parse(text)
+    except ValueError:
+        return None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
-from netfw.facts.options import NotUnderstoodError, masked_word, take_options
+from netfw.facts.options import Arity, NotUnderstoodError, masked_word, number, take_options
+from netfw.ir.limits import REJECT_KINDS, check_target
 from netfw.ir.mark import MAX_MARK, MaskedWord, parse_word
 from netfw.ir.names import Family
 from netfw.ir.target import (
@@ -29,6 +31,7 @@ from netfw.ir.target import (
     Trace,
     UnknownTarget,
 )
+from netfw.ir.word import QuotedWord
 
 _BARE: dict[str, Target] = {
     "ACCEPT": Accept(),
@@ -44,7 +47,20 @@ _LOG_FLAGS = (
     "--log-uid",
     "--log-macdecode",
 )
-_LOG_LEVELS = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug")
+_LOG_LEVELS = {
+    "emerg": 0,
+    "panic": 0,
+    "alert": 1,
+    "crit": 2,
+    "err": 3,
+    "error": 3,
+    "warn": 4,
+    "warning": 4,
+    "notice": 5,
+    "info": 6,
+    "debug": 7,
+}
+"""libxt_LOG's names of syslog levels."""
 _NAT_FLAGS = ("--random", "--random-fully", "--persistent")
 _REJECT_DEFAULT = {
     Family.IPV4: "icmp-port-unreachable",
@@ -52,22 +68,22 @@ _REJECT_DEFAULT = {
 }
 _REJECT_ALIASES = {
     Family.IPV4: {
-        "net-unreach": "icmp-net-unreachable",
-        "host-unreach": "icmp-host-unreachable",
-        "proto-unreach": "icmp-proto-unreachable",
-        "port-unreach": "icmp-port-unreachable",
-        "net-prohib": "icmp-net-prohibited",
-        "host-prohib": "icmp-host-prohibited",
-        "tcp-rst": "tcp-reset",
-        "admin-prohib": "icmp-admin-prohibited",
+        "icmp-net-unreachable": "net-unreach",
+        "icmp-host-unreachable": "host-unreach",
+        "icmp-proto-unreachable": "proto-unreach",
+        "icmp-port-unreachable": "port-unreach",
+        "icmp-net-prohibited": "net-prohib",
+        "icmp-host-prohibited": "host-prohib",
+        "tcp-reset": "tcp-rst",
+        "icmp-admin-prohibited": "admin-prohib",
     },
     Family.IPV6: {
-        "no-route": "icmp6-no-route",
-        "adm-prohibited": "icmp6-adm-prohibited",
-        "addr-unreach": "icmp6-addr-unreachable",
-        "port-unreach": "icmp6-port-unreachable",
-        "policy-fail": "icmp6-policy-fail",
-        "reject-route": "icmp6-reject-route",
+        "icmp6-no-route": "no-route",
+        "icmp6-adm-prohibited": "adm-prohibited",
+        "icmp6-addr-unreachable": "addr-unreach",
+        "icmp6-port-unreachable": "port-unreach",
+        "icmp6-policy-fail": "policy-fail",
+        "icmp6-reject-route": "reject-route",
     },
 }
 
@@ -76,26 +92,45 @@ def parse_target(name: str, words: Sequence[str], family: Family) -> Target:
     """A target; UnknownTarget with the words verbatim where the types cannot hold them."""
     if not words and name in _BARE:
         return _BARE[name]
+    for word in words:
+        if type(word) is QuotedWord:
+            # it equals the same word without quotes: a cache would take one for the other
+            return _read(name, tuple(words), family)
+    return _cached(name, tuple(words), family is Family.IPV6)
+
+
+def _read(name: str, words: tuple[str, ...], family: Family) -> Target:
     reader = _READERS.get(name)
     if reader is not None:
         try:
-            return reader(words, family)
+            target = reader(words, family)
+            check_target(target, family)
         except ValueError:
             pass
-    return UnknownTarget(name, tuple(words))
+        else:
+            return target
+    return UnknownTarget(name, words)
 
 
-def _values(words: Sequence[str], arity: dict[str, int]) -> dict[str, str]:
+@lru_cache(maxsize=1 << 14)
+def _cached(name: str, words: tuple[str, ...], is_ipv6: bool) -> Target:
+    # an enumeration's member is slow to hash
+    return _read(name, words, Family.IPV6 if is_ipv6 else Family.IPV4)
+
+
+def _values(name: str, words: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for option in take_options(words, arity):
+    for option in take_options(words, TARGET_OPTIONS[name]):
         if option.negate or option.name in found:
             raise NotUnderstoodError(option.name)
         found[option.name] = option.values[0] if option.values else ""
     return found
 
 
-def _xmark(words: Sequence[str]) -> MaskedWord:
-    option, text = words
+def _xmark(found: dict[str, str]) -> MaskedWord:
+    if len(found) != 1:
+        raise NotUnderstoodError("one option expected")
+    ((option, text),) = found.items()
     if option == "--set-xmark":
         return masked_word(text)
     if option == "--set-mark":
@@ -113,56 +148,66 @@ def _xmark(words: Sequence[str]) -> MaskedWord:
 
 
 def _mark(words: Sequence[str], _family: Family) -> Target:
-    if len(words) != 2:
-        raise NotUnderstoodError("MARK")
-    return SetMark(_xmark(words))
+    return SetMark(_xmark(_values("MARK", words)))
 
 
 def _connmark(words: Sequence[str], _family: Family) -> Target:
-    if words and words[0] in ("--save-mark", "--restore-mark"):
-        arity = {words[0]: 0, "--mask": 1, "--nfmask": 1, "--ctmask": 1}
-        found = _values(words, arity)
-        mask = found.get("--mask", str(MAX_MARK))
-        nfmask = parse_word(found.get("--nfmask", mask))
-        ctmask = parse_word(found.get("--ctmask", mask))
-        kind = SaveMark if words[0] == "--save-mark" else RestoreMark
-        return kind(nfmask, ctmask)
-    if len(words) != 2:
+    found = _values("CONNMARK", words)
+    kinds = [kind for kind in (SaveMark, RestoreMark) if _COPIES[kind] in found]
+    if not kinds:
+        return SetConnmark(_xmark(found))
+    if len(kinds) > 1 or not found.keys() <= {_COPIES[kinds[0]], *_COPY_MASKS}:
         raise NotUnderstoodError("CONNMARK")
-    return SetConnmark(_xmark(words))
+    if "--mask" in found and len(found) > 2:
+        raise NotUnderstoodError("--mask besides --nfmask or --ctmask")
+    mask = found.get("--mask", str(MAX_MARK))
+    return kinds[0](
+        parse_word(found.get("--nfmask", mask)), parse_word(found.get("--ctmask", mask))
+    )
+
+
+_COPIES: dict[type[SaveMark] | type[RestoreMark], str] = {
+    SaveMark: "--save-mark",
+    RestoreMark: "--restore-mark",
+}
+_COPY_MASKS = frozenset({"--mask", "--nfmask", "--ctmask"})
 
 
 def _ct(words: Sequence[str], _family: Family) -> Target:
-    rest = tuple(word for word in words if word != "--notrack")
-    return Ct(len(rest) < len(words), rest)
+    options = take_options(words, TARGET_OPTIONS["CT"])
+    rest = tuple(word for option in options for word in option.words if word != "--notrack")
+    return Ct(any(option.name == "--notrack" for option in options), rest)
 
 
 def _log(words: Sequence[str], _family: Family) -> Target:
-    arity = {"--log-prefix": 1, "--log-level": 1, **dict.fromkeys(_LOG_FLAGS, 0)}
-    found = _values(words, arity)
-    level_text = found.get("--log-level", "4")
-    level = int(level_text) if level_text.isdigit() else _LOG_LEVELS.index(level_text.lower())
+    found = _values("LOG", words)
+    level_text = found.get("--log-level", "4").lower()
+    level = _LOG_LEVELS.get(level_text)
     flags = tuple(flag for flag in _LOG_FLAGS if flag in found)
-    return Log(found.get("--log-prefix", ""), level, flags)
+    return Log(
+        str(found.get("--log-prefix", "")), number(level_text) if level is None else level, flags
+    )
 
 
 def _nflog(words: Sequence[str], _family: Family) -> Target:
-    arity = dict.fromkeys(
-        ("--nflog-group", "--nflog-prefix", "--nflog-size", "--nflog-threshold"), 1
-    )
-    found = _values(words, arity)
+    found = _values("NFLOG", words)
     size, threshold = found.get("--nflog-size"), found.get("--nflog-threshold")
     return Nflog(
-        int(found.get("--nflog-group", "0")),
-        found.get("--nflog-prefix", ""),
-        None if size is None else int(size),
-        None if threshold is None else int(threshold),
+        number(found.get("--nflog-group", "0")),
+        str(found.get("--nflog-prefix", "")),
+        None if size is None else number(size),
+        None if threshold is None else number(threshold),
     )
 
 
 def _reject(words: Sequence[str], family: Family) -> Target:
-    kind = _values(words, {"--reject-with": 1}).get("--reject-with", _REJECT_DEFAULT[family])
-    return Reject(_REJECT_ALIASES[family].get(kind, kind))
+    given = _values("REJECT", words).get("--reject-with", _REJECT_DEFAULT[family]).lower()
+    aliases = _REJECT_ALIASES[family]
+    for kind in REJECT_KINDS[family]:
+        # the beginning of a name or alias will do
+        if kind.startswith(given) or aliases.get(kind, kind).startswith(given):
+            return Reject(kind)
+    raise NotUnderstoodError(given)
 
 
 def _nat_range(found: dict[str, str], option: str, family: Family) -> NatRange:
@@ -174,7 +219,7 @@ def _nat_range(found: dict[str, str], option: str, family: Family) -> NatRange:
     if family is Family.IPV4:
         address_text, _, port_text = text.partition(":")
     elif text.startswith("["):
-        address_text, _, port_text = text.replace("]-[", "-")[1:].partition("]")
+        address_text, _, port_text = text[1:].partition("]")
         port_text = port_text.removeprefix(":")
     elif text.startswith(":") and text[1:].replace("-", "").isdigit():
         address_text, port_text = "", text[1:]
@@ -194,17 +239,12 @@ def _address(text: str, family: Family) -> int:
 
 def _port_pair(text: str) -> tuple[int, int]:
     first, dash, last = text.partition("-")
-    low, high = int(first), int(last if dash else first)
-    if not 0 <= low <= high <= 65535:
-        raise NotUnderstoodError(text)
-    return low, high
+    return number(first), number(last if dash else first)
 
 
-def _nat(option: str, kind: Callable[[NatRange], Target]) -> Reader:
-    arity = {option: 1, **dict.fromkeys(_NAT_FLAGS, 0)}
-
+def _nat(name: str, option: str, kind: Callable[[NatRange], Target]) -> Reader:
     def read(words: Sequence[str], family: Family) -> Target:
-        return kind(_nat_range(_values(words, arity), option, family))
+        return kind(_nat_range(_values(name, words), option, family))
 
     return read
 
@@ -217,8 +257,36 @@ _READERS: dict[str, Reader] = {
     "LOG": _log,
     "NFLOG": _nflog,
     "REJECT": _reject,
-    "SNAT": _nat("--to-source", Snat),
-    "DNAT": _nat("--to-destination", Dnat),
-    "MASQUERADE": _nat("--to-ports", Masquerade),
-    "REDIRECT": _nat("--to-ports", Redirect),
+    "SNAT": _nat("SNAT", "--to-source", Snat),
+    "DNAT": _nat("DNAT", "--to-destination", Dnat),
+    "MASQUERADE": _nat("MASQUERADE", "--to-ports", Masquerade),
+    "REDIRECT": _nat("REDIRECT", "--to-ports", Redirect),
 }
+_MARK_OPTIONS = dict.fromkeys(
+    ("--set-xmark", "--set-mark", "--or-mark", "--and-mark", "--xor-mark"), 1
+)
+_NAT_OPTIONS = dict.fromkeys(_NAT_FLAGS, 0)
+TARGET_OPTIONS: Mapping[str, Arity] = {
+    **{name: {} for name in _BARE},
+    "MARK": _MARK_OPTIONS,
+    "CONNMARK": {
+        **_MARK_OPTIONS,
+        **dict.fromkeys(_COPIES.values(), 0),
+        **dict.fromkeys(_COPY_MASKS, 1),
+    },
+    "CT": {
+        "--notrack": 0,
+        **dict.fromkeys(("--zone", "--zone-orig", "--zone-reply", "--helper"), 1),
+        **dict.fromkeys(("--timeout", "--ctevents", "--expevents"), 1),
+    },
+    "LOG": {"--log-prefix": 1, "--log-level": 1, **dict.fromkeys(_LOG_FLAGS, 0)},
+    "NFLOG": dict.fromkeys(
+        ("--nflog-group", "--nflog-prefix", "--nflog-size", "--nflog-threshold"), 1
+    ),
+    "REJECT": {"--reject-with": 1},
+    "SNAT": {"--to-source": 1, **_NAT_OPTIONS},
+    "DNAT": {"--to-destination": 1, **_NAT_OPTIONS},
+    "MASQUERADE": {"--to-ports": 1, **_NAT_OPTIONS},
+    "REDIRECT": {"--to-ports": 1, **_NAT_OPTIONS},
+}
+"""The options of each target that netfw understands."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from netfw.ir.limits import ALL_PORTS, check_match
 from netfw.ir.mark import MaskedWord
 from netfw.ir.match import (
     AddressMatch,
@@ -64,11 +65,19 @@ _FULL = 0xFFFFFFFF
 
 
 def render_match(match: Match, family: Family) -> str:
-    """One match, without a blank before it; empty for a match that prints nothing."""
+    """One match, without a blank before it; empty for one that holds for every packet.
+
+    Raises ValueError with a sentence for what iptables cannot hold.
+    """
+    check_match(match, family)
     match match:
         case AddressMatch(side, net, negate):
+            if net.mask == 0 and not negate:
+                return ""
             return f"{_not(negate)}{'-s' if side is Side.SOURCE else '-d'} {net}"
         case InterfaceMatch(way, name, negate):
+            if name == "+" and not negate:
+                return ""
             return f"{_not(negate)}{'-i' if way is Way.IN else '-o'} {name}"
         case ProtocolMatch(number, negate):
             if number == 0 and not negate:
@@ -100,9 +109,10 @@ def render_match(match: Match, family: Family) -> str:
             return _addrtype(match)
         case CommentMatch(text):
             return f"-m comment --comment {quote(text)}"
-        case LimitMatch(rate, unit, burst):
-            words = f"-m limit --limit {rate}/{unit}"
-            return words if burst == _DEFAULT_BURST else f"{words} --limit-burst {burst}"
+        case LimitMatch():
+            kept = match.as_kept
+            words = f"-m limit --limit {kept.rate}/{kept.unit}"
+            return words if kept.burst == _DEFAULT_BURST else f"{words} --limit-burst {kept.burst}"
         case UnknownMatch(module, words):
             start = () if module is None else ("-m", module)
             return " ".join((*start, *map(quote_if_needed, words)))
@@ -124,7 +134,7 @@ def _range(ports: PortRange) -> str:
 
 
 def _ports(option: str, ports: Ports | None) -> str:
-    if ports is None:
+    if ports is None or (ports.ports == ALL_PORTS and not ports.negate):
         return ""
     return f" {_not(ports.negate)}--{option} {_range(ports.ports)}"
 
@@ -143,8 +153,8 @@ def _tcp(match: TcpMatch) -> str:
     words = f"-m tcp{_ports('sport', match.source)}{_ports('dport', match.destination)}"
     if match.option is not None:
         words += f" {_not(match.option_negate)}--tcp-option {match.option}"
-    if match.flags is not None:
-        flags = match.flags
+    flags = match.flags
+    if flags is not None and (flags.mask or flags.value or flags.negate):
         words += f" {_not(flags.negate)}--tcp-flags {_flags(flags.mask)} {_flags(flags.value)}"
     return words
 
@@ -157,7 +167,7 @@ def _icmp(match: IcmpMatch) -> str:
     elif (low, high) == (0, 255):
         kind = str(match.type)
     else:
-        kind = f"{match.type}/{low}" if low == high else f"{match.type}/{low}-{high}"
+        kind = f"{match.type}/{low}"
     return f"-m {match.module} {_not(match.negate)}--{option} {kind}"
 
 

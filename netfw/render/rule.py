@@ -10,10 +10,11 @@ from netfw.render.target import render_target
 
 
 def render_rule(rule: Rule, family: Family) -> str:
-    """A rule without its ``-A CHAIN``.
+    """A rule without its ``-A CHAIN``; the same text for both backends.
 
     Addresses, interfaces and protocol come first and in the kernel's own order, whatever their
     place in the rule; the other matches keep theirs.
+    Raises ValueError with a sentence for what iptables cannot hold.
     """
     words = [render_match(match, family) for match in sorted(rule.matches, key=header_rank)]
     words.append(render_target(rule.target, family))

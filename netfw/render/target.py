@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from netfw.ir.limits import check_target
 from netfw.ir.names import Family
 from netfw.ir.net import format_address
 from netfw.ir.target import (
@@ -36,7 +37,11 @@ _DEFAULT_LEVEL = 4
 
 
 def render_target(target: Target, family: Family) -> str:
-    """One target with its ``-j`` or ``-g``; empty for a rule that only counts."""
+    """One target with its ``-j`` or ``-g``; empty for a rule that only counts.
+
+    Raises ValueError with a sentence for what iptables cannot hold.
+    """
+    check_target(target, family)
     match target:
         case Accept():
             return "-j ACCEPT"

@@ -41,7 +41,7 @@ FULLY_TYPED = frozenset(
     }
 )
 """Files whose every good line becomes typed data, with nothing kept verbatim."""
-LEAST_TYPED = 261
+LEAST_TYPED = 260
 """Good lines that become typed data, of 766."""
 
 
@@ -88,7 +88,8 @@ def test_every_good_line_of_iptables_own_tests_is_read() -> None:
             continue
         lines = list(good_lines(path))
         known = [
-            is_typed(parse_rule(split_words(rule), family, ("foo",))) for rule, family in lines
+            all(map(is_typed, parse_rule(split_words(rule), family, ("foo",))))
+            for rule, family in lines
         ]
         typed += sum(known)
         if lines and all(known):

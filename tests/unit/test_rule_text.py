@@ -234,7 +234,6 @@ SSHD = TcpMatch(destination=SSH)
         ("-ptcp -s10.0.0.1 -jDROP", "-s 10.0.0.1/32 -p tcp -j DROP"),
         ("--protocol=tcp --jump=DROP", "-p tcp -j DROP"),
         ("-p gre -j DROP", "-p 47 -j DROP"),
-        ("-p ipv6-icmp -m icmp6 --icmpv6-type echo-request", "-p 58 -m icmp6 --icmpv6-type 128"),
         ("-j REJECT", "-j REJECT --reject-with icmp-port-unreachable"),
         ("-j REJECT --reject-with tcp-rst", "-j REJECT --reject-with tcp-reset"),
         ("-j LOG --log-level info", "-j LOG --log-level 6"),
