@@ -6,7 +6,7 @@ import re
 
 from netfw.ir.protocols import PRINTED_NAMES, protocol_number
 
-_PROTOCOL = re.compile(r"(?<= -p )[a-z][a-z0-9-]*(?= |$)", re.MULTILINE)
+_PROTOCOL = re.compile(r"(?<= -p )[a-z][a-z0-9.-]*(?= |$)", re.MULTILINE)
 
 
 def with_numbers(text: str) -> str:

@@ -7,6 +7,7 @@ Where the backends differ, the narrower limit holds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from types import MappingProxyType
 
 from netfw.ir.match import (
@@ -14,11 +15,13 @@ from netfw.ir.match import (
     AddrtypeMatch,
     CommentMatch,
     ConnectionState,
+    ConnmarkMatch,
     ConntrackMatch,
     FragmentMatch,
     IcmpMatch,
     InterfaceMatch,
     LimitMatch,
+    MarkMatch,
     Match,
     MultiportMatch,
     PortRange,
@@ -37,6 +40,7 @@ from netfw.ir.names import (
     MAX_SET_NAME,
     Family,
 )
+from netfw.ir.ruleset import Rule
 from netfw.ir.target import (
     Dnat,
     Goto,
@@ -94,6 +98,17 @@ def check_chain_name(name: str) -> None:
     _check_bytes("chain name", name, MAX_CHAIN_NAME)
     if not name or name[0] in "-!" or not _SEPARATORS.isdisjoint(name):
         raise ValueError(f"chain name '{name}' is not one word that starts no option")
+
+
+def check_rule(rule: Rule, family: Family) -> None:
+    """Whether iptables-restore takes a rule: its matches, its target, and all of them together."""
+    marks = [type(match) for match in rule.matches if isinstance(match, MarkMatch | ConnmarkMatch)]
+    if len([kind for kind, _ in groupby(marks)]) > len(set(marks)):
+        # both have --mark, and a third -m finds that of the first again
+        raise ValueError("mark and connmark matches alternate, which iptables cannot read")
+    for match in rule.matches:
+        check_match(match, family)
+    check_target(rule.target, family)
 
 
 def check_match(match: Match, family: Family) -> None:
