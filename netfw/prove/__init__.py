@@ -1,0 +1,1 @@
+"""Sets of all packets there can be, and what rules and policies make of them."""

@@ -1,0 +1,283 @@
+"""The space of all packets of a family, as Boolean variables, and sets of packets in it.
+
+A set of packets is a binary decision diagram over the bits of header fields, interfaces, the
+connection's state, and those bits of the marks that some rule names. What netfw cannot know of a
+packet (an unknown match) is a variable of its own, an oracle, which keeps comparisons sound:
+what holds for every answer of the oracle holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any, Protocol
+
+from netfw.ir.match import ConnectionState
+from netfw.ir.names import Family
+from netfw.ir.net import Net
+from netfw.prove.interfaces import NO_INTERFACE, Interfaces
+
+
+class Bdd(Protocol):
+    """A set of packets; equal sets are equal objects, whatever they were made of."""
+
+    def __and__(self, other: Bdd, /) -> Bdd: ...
+    def __or__(self, other: Bdd, /) -> Bdd: ...
+    def __xor__(self, other: Bdd, /) -> Bdd: ...
+    def __invert__(self) -> Bdd: ...
+    def __len__(self) -> int: ...
+
+
+class Field(Enum):
+    """A field of a packet, or of its connection, in the order of the variables."""
+
+    IN_INTERFACE = "in"
+    OUT_INTERFACE = "out"
+    STATE = "state"
+    DNAT = "dnat"
+    SNAT = "snat"
+    REPLY = "reply"
+    PROTOCOL = "protocol"
+    ICMP_TYPE = "icmp_type"
+    ICMP_CODE = "icmp_code"
+    DESTINATION = "destination"
+    DESTINATION_PORT = "destination_port"
+    SOURCE = "source"
+    SOURCE_PORT = "source_port"
+    TCP_FLAGS = "tcp_flags"
+    FRAGMENT = "fragment"
+
+
+STATES = (
+    ConnectionState.NEW,
+    ConnectionState.ESTABLISHED,
+    ConnectionState.RELATED,
+    ConnectionState.INVALID,
+    ConnectionState.UNTRACKED,
+)
+"""What conntrack says of a packet, by the number that stands for it in the space."""
+_WIDTHS = {
+    Field.STATE: 3,
+    Field.DNAT: 1,
+    Field.SNAT: 1,
+    Field.REPLY: 1,
+    Field.PROTOCOL: 8,
+    Field.ICMP_TYPE: 8,
+    Field.ICMP_CODE: 8,
+    Field.DESTINATION_PORT: 16,
+    Field.SOURCE_PORT: 16,
+    Field.TCP_FLAGS: 6,
+    Field.FRAGMENT: 1,
+}
+NOTRACK = "notrack"
+"""The state variable that says that a rule has switched tracking off for the packet."""
+_MEMORY = 2**30
+"""Bytes that the library may plan its tables for; it takes what it needs."""
+
+
+def mark_bit(bit: int) -> str:
+    """The state variable of a bit (0 to 31) of the packet's mark."""
+    return f"mark{bit}"
+
+
+def connmark_bit(bit: int) -> str:
+    """The state variable of a bit (0 to 31) of the connection's mark."""
+    return f"connmark{bit}"
+
+
+def bits_of(word: int) -> Iterator[int]:
+    """The numbers of the bits that are set in a 32-bit word, lowest first."""
+    return (bit for bit in range(32) if word >> bit & 1)
+
+
+def _new_manager() -> Any:  # noqa: ANN401 - dd has no types
+    """CUDD where dd was built with it, else dd's own diagrams: the same answers, far slower."""
+    try:
+        from dd import cudd
+    except ImportError:
+        from dd import autoref
+
+        manager = autoref.BDD()
+    else:
+        manager = cudd.BDD(memory_estimate=_MEMORY)
+    # the order of variables below is the order that works; looking for a better one takes longer
+    manager.configure(reordering=False)
+    return manager
+
+
+class Space:
+    """All packets of a family.
+
+    ``mark_mask`` and ``connmark_mask`` are the bits of the marks that are followed (32 bits);
+    the others are changed by no rule and asked for by none.
+    """
+
+    def __init__(
+        self, family: Family, interfaces: Interfaces, mark_mask: int = 0, connmark_mask: int = 0
+    ) -> None:
+        self.family = family
+        self.interfaces = interfaces
+        self.manager = _new_manager()
+        self.true: Bdd = self.manager.true
+        self.false: Bdd = self.manager.false
+        self.state_variables: dict[str, Bdd] = {}
+        """What rules can change: bits of marks, and whether tracking is off."""
+        for name in (
+            *(mark_bit(bit) for bit in bits_of(mark_mask)),
+            *(connmark_bit(bit) for bit in bits_of(connmark_mask)),
+            NOTRACK,
+        ):
+            self.state_variables[name] = self._declare(name)
+        interface_bits = max(1, (len(interfaces.names) - 1).bit_length())
+        self._bits: dict[Field, tuple[Bdd, ...]] = {}
+        for field in Field:
+            if field in (Field.SOURCE, Field.DESTINATION):
+                width = family.bits
+            elif field in (Field.IN_INTERFACE, Field.OUT_INTERFACE):
+                width = interface_bits
+            else:
+                width = _WIDTHS[field]
+            names = [f"{field.value}.{number}" for number in range(width)]
+            self._bits[field] = tuple(map(self._declare, names))
+        self._oracles: dict[object, Bdd] = {}
+        self.oracle_names: dict[str, object] = {}
+        """What each oracle stands for, by the name of its variable."""
+
+    def _declare(self, name: str) -> Bdd:
+        self.manager.declare(name)
+        variable: Bdd = self.manager.var(name)
+        return variable
+
+    def width(self, field: Field) -> int:
+        """The number of bits of a field."""
+        return len(self._bits[field])
+
+    def names_of(self, field: Field) -> tuple[str, ...]:
+        """The variables of a field, the highest bit first."""
+        return tuple(f"{field.value}.{number}" for number in range(self.width(field)))
+
+    def oracle(self, key: object) -> Bdd:
+        """The variable for something that netfw cannot know; the same for the same key."""
+        found = self._oracles.get(key)
+        if found is None:
+            name = f"oracle{len(self._oracles)}"
+            found = self._oracles[key] = self._declare(name)
+            self.oracle_names[name] = key
+        return found
+
+    def ite(self, condition: Bdd, then: Bdd, otherwise: Bdd) -> Bdd:
+        """``then`` where the condition holds, else ``otherwise``."""
+        chosen: Bdd = self.manager.ite(condition, then, otherwise)
+        return chosen
+
+    def any_of(self, sets: Iterable[Bdd]) -> Bdd:
+        """The union, folded in a balanced tree: far faster than one by one."""
+        level = list(sets)
+        if not level:
+            return self.false
+        while len(level) > 1:
+            level = [
+                level[at] | level[at + 1] if at + 1 < len(level) else level[at]
+                for at in range(0, len(level), 2)
+            ]
+        return level[0]
+
+    def masked(self, field: Field, value: int, mask: int) -> Bdd:
+        """All packets with ``field & mask == value``."""
+        bits = self._bits[field]
+        if value & ~mask:
+            return self.false
+        found = self.true
+        for place, variable in enumerate(reversed(bits)):
+            if mask >> place & 1:
+                found = (variable if value >> place & 1 else ~variable) & found
+        return found
+
+    def equal(self, field: Field, value: int) -> Bdd:
+        """All packets with this value in a field."""
+        return self.masked(field, value, (1 << self.width(field)) - 1)
+
+    def between(self, field: Field, first: int, last: int) -> Bdd:
+        """All packets with ``first <= field <= last``."""
+        return self._at_least(field, first) & self._at_most(field, last)
+
+    def _at_least(self, field: Field, first: int) -> Bdd:
+        found = self.true
+        for place, variable in enumerate(reversed(self._bits[field])):
+            found = variable & found if first >> place & 1 else variable | found
+        return found
+
+    def _at_most(self, field: Field, last: int) -> Bdd:
+        found = self.true
+        for place, variable in enumerate(reversed(self._bits[field])):
+            found = ~variable | found if last >> place & 1 else ~variable & found
+        return found
+
+    def in_net(self, field: Field, net: Net) -> Bdd:
+        """All packets whose address lies in a network; none for one of the other family."""
+        if net.family is not self.family:
+            return self.false
+        return self.masked(field, net.address, net.mask)
+
+    def interface(self, field: Field, names: Iterable[str]) -> Bdd:
+        """All packets with one of these interfaces, given by their representatives."""
+        places = {name: place for place, name in enumerate(self.interfaces.names)}
+        return self.any_of(self.equal(field, places[name]) for name in names)
+
+    def in_state(self, *states: ConnectionState) -> Bdd:
+        """All packets of which conntrack says one of these states."""
+        return self.any_of(self.equal(Field.STATE, STATES.index(state)) for state in states)
+
+    def flag(self, field: Field) -> Bdd:
+        """The variable of a field of one bit."""
+        return self._bits[field][0]
+
+    def substitute(self, of: Bdd, replacements: Mapping[str, Bdd | bool]) -> Bdd:
+        """The set with variables replaced by constants, then others all at once by sets."""
+        if not replacements or of in (self.true, self.false):
+            return of
+        constants = {name: to for name, to in replacements.items() if isinstance(to, bool)}
+        sets = {name: to for name, to in replacements.items() if not isinstance(to, bool)}
+        replaced: Bdd = of
+        if constants:
+            replaced = self.manager.let(constants, replaced)
+        if sets:
+            replaced = self.manager.let(sets, replaced)
+        return replaced
+
+    def variable(self, name: str) -> Bdd:
+        """The packets for which a variable is 1."""
+        variable: Bdd = self.manager.var(name)
+        return variable
+
+    def constants(self, field: Field, value: int) -> dict[str, bool]:
+        """A field's variables with the values that make it a number."""
+        names = self.names_of(field)
+        return {
+            name: bool(value >> (len(names) - 1 - place) & 1) for place, name in enumerate(names)
+        }
+
+    def without(self, of: Bdd, names: Iterable[str]) -> Bdd:
+        """The packets that are in the set for some value of these variables."""
+        some: Bdd = self.manager.exist(list(names), of)
+        return some
+
+    def support(self, of: Bdd) -> frozenset[str]:
+        """The names of the variables that matter to a set."""
+        return frozenset(self.manager.support(of))
+
+    def pick(self, of: Bdd) -> dict[str, bool] | None:
+        """One member: the values of the variables that matter; None for the empty set."""
+        found: dict[str, bool] | None = self.manager.pick(of)
+        return found
+
+    def exponent(self, of: Bdd) -> float:
+        """The size of a set as a power of two (log2 of the number of assignments)."""
+        import math
+
+        count = self.manager.count(of, len(self.manager.vars))
+        return math.log2(count) if count else -math.inf
+
+    def no_interface(self, field: Field) -> Bdd:
+        """All packets that have no interface there."""
+        return self.interface(field, (NO_INTERFACE,))
