@@ -25,6 +25,8 @@ _ODD_NETS = {
 }
 """Addresses that hosts do not take from a link, or not as those of one host."""
 _MAX_MARK_BITS = 32
+_USUAL_FLAGS = {ConnectionState.NEW: SYN, ConnectionState.INVALID: 0}
+"""A segment without flags is invalid by itself (tcp_valid_flags in nf_conntrack_proto_tcp.c)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def example_of(space: Space, of: Bdd) -> Example | None:
         destination_port = chooser.first_of(Field.DESTINATION_PORT, (80, 443, 53, 1))
         source_port = chooser.first_of(Field.SOURCE_PORT, (40000, 1024, 1))
     if protocol == TCP:
-        usual = SYN if state is ConnectionState.NEW else ACK
+        usual = _USUAL_FLAGS.get(state, ACK)
         flags = chooser.first_of(Field.TCP_FLAGS, (usual, SYN, ACK))
     names = space.interfaces.names
     comes_by, leaves_by = (

@@ -71,7 +71,7 @@ _WIDTHS = {
 }
 NOTRACK = "notrack"
 """The state variable that says that a rule has switched tracking off for the packet."""
-_MEMORY = 2**30
+_MEMORY = 2**28
 """Bytes that the library may plan its tables for; it takes what it needs."""
 
 
@@ -129,7 +129,10 @@ class Space:
         ):
             self.state_variables[name] = self._declare(name)
         interface_bits = max(1, (len(interfaces.names) - 1).bit_length())
-        self._bits: dict[Field, tuple[Bdd, ...]] = {}
+        self._literals: dict[Field, tuple[tuple[Bdd, Bdd], ...]] = {}
+        """Packets with a bit of a field 0, and with it 1, the lowest bit first."""
+        self._masked: dict[tuple[Field, int, int], Bdd] = {}
+        self._between: dict[tuple[Field, int, int], Bdd] = {}
         for field in Field:
             if field in (Field.SOURCE, Field.DESTINATION):
                 width = family.bits
@@ -138,7 +141,8 @@ class Space:
             else:
                 width = _WIDTHS[field]
             names = [f"{field.value}.{number}" for number in range(width)]
-            self._bits[field] = tuple(map(self._declare, names))
+            bits = [self._declare(name) for name in names]
+            self._literals[field] = tuple((~bit, bit) for bit in reversed(bits))
         self._oracles: dict[object, Bdd] = {}
         self.oracle_names: dict[str, object] = {}
         """What each oracle stands for, by the name of its variable."""
@@ -150,7 +154,7 @@ class Space:
 
     def width(self, field: Field) -> int:
         """The number of bits of a field."""
-        return len(self._bits[field])
+        return len(self._literals[field])
 
     def names_of(self, field: Field) -> tuple[str, ...]:
         """The variables of a field, the highest bit first."""
@@ -184,13 +188,20 @@ class Space:
 
     def masked(self, field: Field, value: int, mask: int) -> Bdd:
         """All packets with ``field & mask == value``."""
-        bits = self._bits[field]
+        key = (field, value, mask)
+        found = self._masked.get(key)
+        if found is not None:
+            return found
         if value & ~mask:
             return self.false
+        literals = self._literals[field]
         found = self.true
-        for place, variable in enumerate(reversed(bits)):
+        place = 0
+        while mask >> place:
             if mask >> place & 1:
-                found = (variable if value >> place & 1 else ~variable) & found
+                found = literals[place][value >> place & 1] & found
+            place += 1
+        self._masked[key] = found
         return found
 
     def equal(self, field: Field, value: int) -> Bdd:
@@ -199,18 +210,24 @@ class Space:
 
     def between(self, field: Field, first: int, last: int) -> Bdd:
         """All packets with ``first <= field <= last``."""
-        return self._at_least(field, first) & self._at_most(field, last)
+        if first == last:
+            return self.equal(field, first)
+        key = (field, first, last)
+        found = self._between.get(key)
+        if found is None:
+            found = self._between[key] = self._at_least(field, first) & self._at_most(field, last)
+        return found
 
     def _at_least(self, field: Field, first: int) -> Bdd:
         found = self.true
-        for place, variable in enumerate(reversed(self._bits[field])):
-            found = variable & found if first >> place & 1 else variable | found
+        for place, (_, one) in enumerate(self._literals[field]):
+            found = one & found if first >> place & 1 else one | found
         return found
 
     def _at_most(self, field: Field, last: int) -> Bdd:
         found = self.true
-        for place, variable in enumerate(reversed(self._bits[field])):
-            found = ~variable | found if last >> place & 1 else ~variable & found
+        for place, (zero, _) in enumerate(self._literals[field]):
+            found = zero | found if last >> place & 1 else zero & found
         return found
 
     def in_net(self, field: Field, net: Net) -> Bdd:
@@ -230,7 +247,7 @@ class Space:
 
     def flag(self, field: Field) -> Bdd:
         """The variable of a field of one bit."""
-        return self._bits[field][0]
+        return self._literals[field][0][1]
 
     def substitute(self, of: Bdd, replacements: Mapping[str, Bdd | bool]) -> Bdd:
         """The set with variables replaced by constants, then others all at once by sets."""

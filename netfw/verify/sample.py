@@ -29,6 +29,11 @@ Kind = tuple[int, int, tuple[int, int]]
 """Protocol, destination port, ICMP type and code."""
 
 
+def is_routable(family: Family, address: int) -> bool:
+    """Whether the kernel takes a packet with this address in and sends it on."""
+    return not any(address in bad for bad in _UNROUTABLE[family])
+
+
 def addresses_in(net: Net) -> Iterator[int]:
     """The first, the last and some addresses between of a network, without those at its edges
     that stand for the network itself, and without what cannot be routed."""
@@ -42,7 +47,7 @@ def addresses_in(net: Net) -> Iterator[int]:
         inner = [net.address + 1, net.address | (span - 1)]
         candidates = [*inner, *(net.address + offset for offset in range(2, min(span, 250)))]
     for address in dict.fromkeys(candidates):
-        if not any(address in bad for bad in _UNROUTABLE[family]):
+        if is_routable(family, address):
             yield address
 
 
@@ -52,7 +57,7 @@ def address_outside(net: Net) -> int | None:
     last = net.address | (~net.mask & top)
     for address in (last + 1, net.address - 1):
         inside = 0 < address < top
-        if inside and not any(address in bad for bad in _UNROUTABLE[net.family]):
+        if inside and is_routable(net.family, address):
             return address
     return None
 
