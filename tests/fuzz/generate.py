@@ -1,0 +1,476 @@
+"""Random rulesets and random packets that meet them, as Hypothesis strategies.
+
+Everything is drawn from small pools (addresses, ports, interfaces, marks), so that rules match
+packets and packets belong to each other's connections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from hypothesis import strategies as st
+
+from netfw.ir.limits import REJECT_KINDS
+from netfw.ir.mark import MAX_MARK, MaskedWord
+from netfw.ir.match import (
+    AddressMatch,
+    AddrtypeMatch,
+    CommentMatch,
+    ConnectionState,
+    ConnmarkMatch,
+    ConntrackMatch,
+    FragmentMatch,
+    IcmpMatch,
+    InterfaceMatch,
+    LimitMatch,
+    MarkMatch,
+    Match,
+    MultiportMatch,
+    PortRange,
+    Ports,
+    PortSide,
+    ProtocolMatch,
+    Side,
+    StateMatch,
+    TcpFlags,
+    TcpMatch,
+    UdpMatch,
+    Way,
+)
+from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, Hook, TableName
+from netfw.ir.net import Net, parse_address
+from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
+from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
+from netfw.ir.target import (
+    Accept,
+    Ct,
+    Dnat,
+    Drop,
+    Goto,
+    Jump,
+    Log,
+    Masquerade,
+    NatRange,
+    Nflog,
+    NoTarget,
+    Redirect,
+    Reject,
+    RestoreMark,
+    Return,
+    SaveMark,
+    SetConnmark,
+    SetMark,
+    Snat,
+    Target,
+)
+from netfw.traverse.packet import ACK, FIN, PSH, RST, SYN, URG, Packet
+from netfw.verify.layout import Layout
+
+INTERFACES = ("eth0", "eth1", "eth2")
+PORTS = (53, 80, 8080, 40000, 40001)
+ECHO_IDS = (7, 8)
+CHAINS = ("U1", "U2", "U3", "U4")
+"""User chains of every table but nat. A chain jumps only to those behind it."""
+NAT_CHAINS = {
+    Hook.PREROUTING: ("D1", "D2"),
+    Hook.OUTPUT: ("D1", "D2"),
+    Hook.INPUT: ("S1", "S2"),
+    Hook.POSTROUTING: ("M1", "S1", "S2"),
+}
+"""User chains of nat by the hooks that may reach them: a target of one side is refused where the
+other side's hooks lead to it, and MASQUERADE everywhere but in POSTROUTING."""
+ECHO_REQUEST = {Family.IPV4: 8, Family.IPV6: 128}
+ECHO_REPLY = {Family.IPV4: 0, Family.IPV6: 129}
+UNREACHABLE = {Family.IPV4: (3, 1), Family.IPV6: (1, 3)}
+LOOPBACK_ADDRESS = {Family.IPV4: 0x7F000001, Family.IPV6: 1}
+_BEHIND = {
+    Family.IPV4: ("203.0.113.10", "203.0.113.20", "203.0.113.30"),
+    Family.IPV6: ("2001:db8::10", "2001:db8::20", "2001:db8::30"),
+}
+_OWN = {Family.IPV4: "203.0.113.1", Family.IPV6: "2001:db8::1"}
+_NOWHERE = {Family.IPV4: "192.0.2.99", Family.IPV6: "2001:db8:99::1"}
+_TCP_FLAGS = (SYN, ACK, SYN | ACK, FIN | ACK, RST, RST | ACK, PSH | ACK, FIN, 0, SYN | FIN, URG)
+
+
+def layout() -> Layout:
+    """The stage of every case: three links, an address behind each, an address more of its own."""
+    made = Layout.of_interfaces(INTERFACES)
+    for family in Family:
+        for link, text in zip(made.links, _BEHIND[family], strict=True):
+            made.place(family, parse_address(text)[1], link)
+        made.adopt(family, parse_address(_OWN[family])[1], made.links[0])
+    return made
+
+
+_LAYOUT = layout()
+FAR = {f: tuple(link.far(f) for link in _LAYOUT.links) for f in Family}
+BEHIND = {f: tuple(parse_address(text)[1] for text in _BEHIND[f]) for f in Family}
+NEAR = {f: (*(link.near(f) for link in _LAYOUT.links), parse_address(_OWN[f])[1]) for f in Family}
+NOWHERE = {f: parse_address(_NOWHERE[f])[1] for f in Family}
+
+
+class Relation(Enum):
+    """What a packet is to an earlier one."""
+
+    FIRST = "first"
+    AGAIN = "again"
+    ANSWER = "answer"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One packet to send.
+
+    A FIRST one is all in ``packet``. The others follow packet number ``of`` (from 0): AGAIN is
+    the same once more, ANSWER goes back from where that one ended, ERROR is an ICMP error from
+    there that quotes it. ``tcp_flags`` replace those of the packet that is followed.
+    """
+
+    relation: Relation
+    packet: Packet | None = None
+    of: int = 0
+    tcp_flags: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A ruleset and packets that go through it one after the other.
+
+    ``conntrack`` says whether anything in it switches connection tracking on.
+    """
+
+    ruleset: Ruleset
+    sendings: tuple[Sending, ...]
+    conntrack: bool
+
+
+booleans = st.booleans()
+_rarely = st.integers(0, 7).map(lambda number: number == 7)
+words = st.integers(0, 15) | st.sampled_from([0x10, 0x21, 0xF0, 0x10000, MAX_MARK])
+masks = st.sampled_from([0xF, 0x1, 0x3, 0xF0, 0xFF, 0xF0000, 0, MAX_MARK, MAX_MARK])
+any_words = words | words | st.integers(0, MAX_MARK)
+marks = st.builds(MaskedWord, any_words, masks | any_words)
+port_ranges = st.sampled_from(
+    [*(PortRange(port, port) for port in PORTS), PortRange(50, 100), PortRange(40000, 65535)]
+)
+
+
+def pool(family: Family) -> tuple[int, ...]:
+    """Every address that any packet may have."""
+    return (
+        *FAR[family],
+        *NEAR[family],
+        *BEHIND[family],
+        LOOPBACK_ADDRESS[family],
+        NOWHERE[family],
+    )
+
+
+@st.composite
+def nets(draw: st.DrawFn, family: Family) -> Net:
+    """A network around an address of the pool, often only that address."""
+    full = (1 << family.bits) - 1
+    length = draw(
+        st.sampled_from([family.bits, family.bits, family.bits - 1, family.bits - 8, 9, 1])
+    )
+    mask = full ^ (full >> length)
+    return Net(family, draw(st.sampled_from(pool(family))) & mask, mask)
+
+
+@st.composite
+def heads(
+    draw: st.DrawFn, family: Family, protocol: int | None, ways: tuple[Way, ...]
+) -> list[Match]:
+    """Addresses, interfaces, protocol: in iptables' order."""
+    found: list[Match] = []
+    for side in Side:
+        if draw(_rarely):
+            found.append(AddressMatch(side, draw(nets(family)), draw(booleans)))
+    for way in ways:
+        if draw(_rarely):
+            names = st.sampled_from([*INTERFACES, "lo", "eth+", "e+", "eth9"])
+            found.append(InterfaceMatch(way, draw(names), draw(booleans)))
+    if protocol is not None:
+        found.append(ProtocolMatch(protocol))
+    elif draw(_rarely):
+        found.append(ProtocolMatch(draw(st.sampled_from([TCP, UDP, 99])), negate=True))
+    if family is Family.IPV4 and protocol is None and draw(_rarely):
+        found.append(FragmentMatch(draw(booleans)))
+    return found
+
+
+some_ports = st.none() | st.builds(Ports, port_ranges, booleans)
+
+
+@st.composite
+def both_ports(draw: st.DrawFn) -> tuple[Ports | None, Ports | None]:
+    """Source and destination ports, but not both negated: iptables-nft 1.8.9 makes one
+    comparison of them, which is true where either differs (docs/kernel-facts.md)."""
+    source, destination = draw(some_ports), draw(some_ports)
+    if source is not None and source.negate and destination is not None:
+        destination = Ports(destination.ports)
+    return source, destination
+
+
+@st.composite
+def transports(draw: st.DrawFn, family: Family, protocol: int | None) -> list[Match]:
+    """What goes with a protocol."""
+    if protocol is None or not draw(booleans):
+        return []
+    codes = st.sampled_from([(0, 255), (0, 0), (1, 1)])
+    kinds = st.sampled_from(
+        [ECHO_REQUEST[family], ECHO_REPLY[family], UNREACHABLE[family][0], 255 - family.bits]
+    )
+    if protocol in (TCP, UDP) and draw(_rarely):
+        ports = tuple(draw(st.lists(port_ranges, min_size=1, max_size=3)))
+        return [MultiportMatch(draw(st.sampled_from(PortSide)), ports, draw(booleans))]
+    if protocol == TCP:
+        flags = st.builds(TcpFlags, st.integers(1, 63), st.integers(0, 63), booleans)
+        usual = st.builds(TcpFlags, st.just(FIN | SYN | RST | ACK), st.just(SYN), booleans)
+        return [TcpMatch(*draw(both_ports()), draw(st.none() | usual | flags))]
+    if protocol == UDP:
+        return [UdpMatch(*draw(both_ports()))]
+    module = "icmp" if protocol == ICMP else "icmp6"
+    return [IcmpMatch(module, draw(kinds), draw(codes), draw(booleans))]
+
+
+@st.composite
+def conntracks(draw: st.DrawFn) -> ConntrackMatch:
+    """States, and perhaps a direction."""
+    states = draw(st.frozensets(st.sampled_from(ConnectionState), max_size=3))
+    direction = draw(st.sampled_from(["ORIGINAL", "REPLY", None if states else "REPLY"]))
+    return ConntrackMatch(states, bool(states) and draw(booleans), direction)
+
+
+_STATES = st.sampled_from([s for s in ConnectionState if s.value not in ("SNAT", "DNAT")])
+
+
+@st.composite
+def addrtypes(draw: st.DrawFn, family: Family) -> AddrtypeMatch:
+    """Kinds of addresses."""
+    if family is Family.IPV6:
+        # there a list of kinds does not mean any of them (docs/kernel-facts.md)
+        return AddrtypeMatch(frozenset({draw(st.sampled_from(["LOCAL", "MULTICAST"]))}))
+    kinds = st.sampled_from(["LOCAL", "UNICAST", "MULTICAST"])
+    source = draw(st.frozensets(kinds, max_size=2))
+    destination = draw(st.frozensets(kinds, min_size=0 if source else 1, max_size=2))
+    return AddrtypeMatch(
+        source,
+        destination,
+        bool(source) and draw(booleans),
+        bool(destination) and draw(booleans),
+    )
+
+
+def others(family: Family, conntrack: bool) -> st.SearchStrategy[Match]:
+    """Matches that go with any protocol."""
+    found: list[st.SearchStrategy[Match]] = [
+        st.builds(MarkMatch, marks, booleans),
+        st.builds(MarkMatch, st.builds(MaskedWord, words, masks), booleans),
+    ]
+    if conntrack:
+        found += [
+            conntracks(),
+            st.builds(StateMatch, st.frozensets(_STATES, min_size=1, max_size=3), booleans),
+            st.builds(ConnmarkMatch, st.builds(MaskedWord, words, masks), booleans),
+        ]
+    found += [addrtypes(family), st.just(CommentMatch("said"))]
+    return st.one_of(found)
+
+
+@st.composite
+def nat_targets(draw: st.DrawFn, family: Family, protocol: int | None, chain: str) -> Target:
+    """A translation that this chain may hold, to one address and one port."""
+    with_port = protocol in (TCP, UDP) and draw(booleans)
+    port = draw(st.sampled_from(PORTS)) if with_port else 0
+    ports = (port, port) if with_port else None
+    if chain in ("PREROUTING", "OUTPUT", "D1", "D2"):
+        kinds: list[type[Dnat] | type[Redirect] | type[Snat] | type[Masquerade]]
+        kinds = [Dnat, Dnat, Redirect]
+        addresses = (*FAR[family], *BEHIND[family], *NEAR[family])
+        seldom = (LOOPBACK_ADDRESS[family], NOWHERE[family])
+    else:
+        kinds = [Snat, Snat, Masquerade] if chain in ("POSTROUTING", "M1") else [Snat]
+        addresses, seldom = (*NEAR[family], *BEHIND[family]), (NOWHERE[family],)
+    kind = draw(st.sampled_from(kinds))
+    if kind in (Redirect, Masquerade):
+        return kind(NatRange(None, ports))
+    if ports is not None and draw(_rarely):
+        return kind(NatRange(None, ports))
+    address = draw(st.sampled_from((*addresses, *addresses, *seldom)))
+    return kind(NatRange((address, address), ports))
+
+
+def mark_targets(conntrack: bool) -> list[st.SearchStrategy[Target]]:
+    """What changes marks."""
+    found: list[st.SearchStrategy[Target]] = [st.builds(SetMark, marks)]
+    if conntrack:
+        found += [
+            st.builds(SetMark, marks),
+            st.builds(SetConnmark, marks),
+            st.builds(SaveMark, masks, masks),
+            st.builds(RestoreMark, masks, masks),
+        ]
+    return found
+
+
+@st.composite
+def targets(
+    draw: st.DrawFn,
+    table: TableName,
+    family: Family,
+    protocol: int | None,
+    chain: str,
+    below: tuple[str, ...],
+    conntrack: bool,
+) -> Target:
+    """A target that this chain takes; ``below`` are the chains that it may lead to."""
+    branches: list[st.SearchStrategy[Target]] = [st.one_of(mark_targets(conntrack))]
+    branches.append(
+        st.sampled_from(
+            [NoTarget(), Accept(), Return(), Log("seen ", 4), Nflog(5, "copy")],
+        )
+    )
+    if below:
+        names = st.sampled_from(below)
+        branches += [st.builds(Jump, names), st.builds(Jump, names) | st.builds(Goto, names)]
+    if table is TableName.NAT:
+        if conntrack:
+            branches += [nat_targets(family, protocol, chain)] * 2
+    elif draw(_rarely):
+        branches.append(st.just(Drop()))
+        if table is TableName.FILTER:
+            kinds = [k for k in REJECT_KINDS[family] if protocol == TCP or k != "tcp-reset"]
+            branches.append(st.builds(Reject, st.sampled_from(kinds)))
+    if table is TableName.RAW and conntrack and draw(booleans):
+        branches.append(st.just(Ct(notrack=True)))
+    return draw(st.one_of(branches))
+
+
+_WAYS = {
+    "PREROUTING": (Way.IN,),
+    "INPUT": (Way.IN,),
+    "OUTPUT": (Way.OUT,),
+    "POSTROUTING": (Way.OUT,),
+}
+"""Userspace refuses the other interface in these chains."""
+
+
+@st.composite
+def rules(
+    draw: st.DrawFn,
+    table: TableName,
+    family: Family,
+    chain: str,
+    below: tuple[str, ...],
+    conntrack: bool,
+) -> Rule:
+    """A rule that this chain takes."""
+    icmp = ICMP if family is Family.IPV4 else ICMPV6
+    protocol = draw(st.sampled_from([None, None, None, TCP, UDP, UDP, icmp]))
+    head = draw(heads(family, protocol, _WAYS.get(chain, tuple(Way))))
+    further = draw(transports(family, protocol))
+    if draw(booleans):
+        further.append(draw(others(family, conntrack)))
+    target = draw(targets(table, family, protocol, chain, below, conntrack))
+    return Rule((*head, *further), target)
+
+
+@st.composite
+def tables(draw: st.DrawFn, name: TableName, family: Family, conntrack: bool) -> Table:
+    """A table with all its chains."""
+    nat = name is TableName.NAT
+    user = ("D1", "D2", "M1", "S1", "S2") if nat else CHAINS
+    chains = []
+    for hook in BUILTIN_CHAINS[name]:
+        below = NAT_CHAINS[hook] if nat else CHAINS
+        found = draw(st.lists(rules(name, family, hook.value, below, conntrack), max_size=3))
+        closed = not nat and draw(_rarely) and draw(_rarely)
+        policy = ChainPolicy.DROP if closed else ChainPolicy.ACCEPT
+        chains.append(Chain(hook.value, tuple(found), policy))
+    for index, chain in enumerate(user):
+        below = user[index + 1 :]
+        if nat:
+            below = {"D1": ("D2",), "M1": ("S1", "S2"), "S1": ("S2",)}.get(chain, ())
+        found = draw(st.lists(rules(name, family, chain, below, conntrack), max_size=2))
+        chains.append(Chain(chain, tuple(found)))
+    return Table(name, tuple(chains))
+
+
+CONNTRACK_ON = Chain(
+    "ON", (Rule((ConntrackMatch(frozenset({ConnectionState.NEW})),), NoTarget()),)
+)
+"""Nothing leads here: it only switches connection tracking on."""
+
+
+@st.composite
+def rulesets(draw: st.DrawFn, family: Family, conntrack: bool) -> Ruleset:
+    """All five tables, some of them with rules."""
+    found = []
+    for name in TableName:
+        table = Table.with_builtins(name)
+        if draw(booleans) or draw(booleans):
+            table = draw(tables(name, family, conntrack))
+        if name is TableName.MANGLE and conntrack:
+            table = Table(name, (*table.chains, CONNTRACK_ON))
+        found.append(table)
+    return Ruleset(family, tuple(found))
+
+
+@st.composite
+def packets(draw: st.DrawFn, family: Family) -> Packet:
+    """A packet of any path: through this host, to it, from it, or to itself."""
+    protocol = draw(st.sampled_from([UDP, TCP, ICMP if family is Family.IPV4 else ICMPV6]))
+    came_by = draw(st.sampled_from([*INTERFACES, ""]))
+    far, behind, near = FAR[family], BEHIND[family], NEAR[family]
+    if came_by:
+        index = INTERFACES.index(came_by)
+        source = draw(st.sampled_from([far[index], behind[index], far[index - 1]]))
+        destinations = [*far, *behind, *near, NOWHERE[family]]
+    else:
+        source = draw(st.sampled_from([*near, LOOPBACK_ADDRESS[family]]))
+        destinations = [*far, *behind, *near]
+        if source == LOOPBACK_ADDRESS[family]:
+            destinations = [source, *near]
+    is_icmp = protocol not in (TCP, UDP)
+    kinds = [ECHO_REQUEST[family]] * 3 + [ECHO_REPLY[family]]
+    return Packet(
+        family,
+        source,
+        draw(st.sampled_from(destinations)),
+        protocol,
+        0 if is_icmp else draw(st.sampled_from(PORTS)),
+        0 if is_icmp else draw(st.sampled_from(PORTS)),
+        tcp_flags=draw(st.sampled_from((SYN,) * 8 + _TCP_FLAGS)) if protocol == TCP else 0,
+        icmp_type=draw(st.sampled_from(kinds)) if is_icmp else 0,
+        icmp_code=int(draw(_rarely)) if is_icmp else 0,
+        icmp_id=draw(st.sampled_from(ECHO_IDS)) if is_icmp else 0,
+        in_interface=came_by,
+        mark=0 if came_by else draw(st.just(0) | words),
+        ttl=1 if draw(_rarely) and draw(_rarely) else 64,
+    )
+
+
+@st.composite
+def sendings(draw: st.DrawFn, family: Family, most: int) -> tuple[Sending, ...]:
+    """Packets, some of which follow earlier ones."""
+    found: list[Sending] = []
+    for _ in range(draw(st.integers(1, most))):
+        relation = draw(st.sampled_from(Relation)) if found else Relation.FIRST
+        if relation is Relation.FIRST:
+            found.append(Sending(relation, draw(packets(family))))
+        else:
+            of = draw(st.integers(0, len(found) - 1))
+            flags = draw(st.sampled_from((ACK, SYN | ACK) * 3 + _TCP_FLAGS))
+            found.append(Sending(relation, None, of, flags))
+    return tuple(found)
+
+
+@st.composite
+def cases(draw: st.DrawFn, family: Family, most: int = 8) -> Case:
+    """A ruleset and up to ``most`` packets."""
+    conntrack = not draw(_rarely)
+    ruleset = draw(rulesets(family, conntrack))
+    return Case(ruleset, draw(sendings(family, most)), conntrack)
