@@ -1,7 +1,7 @@
 """A model of connection tracking: enough of it to say a packet's state and its translation.
 
 Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_proto_*.c, nf_nat_core.c (Linux 6.12).
-Not modelled: time-outs, TCP window tracking, expectations of helpers, zones, clashes of ports.
+Not modelled: time-outs, TCP windows, expectations of helpers, zones.
 """
 
 from __future__ import annotations
@@ -12,31 +12,17 @@ from typing import NamedTuple
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.protocols import ICMP, ICMPV6, TCP
-from netfw.traverse.packet import ACK, FIN, PSH, RST, SYN, URG, Packet
+from netfw.traverse import tcp_states
+from netfw.traverse.packet import Packet
+from netfw.traverse.tcp_states import TcpTrack, TcpVerdict
 
 _ECHO_REPLY = {ICMP: {8: 0, 0: 8}, ICMPV6: {128: 129, 129: 128}}
-_ICMP_NEW = {ICMP: frozenset({8, 13, 15, 17}), ICMPV6: frozenset({128, 139})}
+ICMP_NEW = {ICMP: frozenset({8, 13, 15, 17}), ICMPV6: frozenset({128, 139})}
 """ICMP types that may begin a connection (valid_new in nf_conntrack_proto_icmp*.c)."""
-_ICMP_ERRORS = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset({1, 2, 3, 4})}
-_ICMPV6_NEVER_TRACKED = frozenset({130, 131, 132, 143, 133, 134, 135, 136, 137})
+ICMP_ERRORS = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset({1, 2, 3, 4})}
+ICMPV6_NEVER_TRACKED = frozenset({130, 131, 132, 143, 133, 134, 135, 136, 137})
 """MLD, neighbour discovery and redirects are UNTRACKED (noct_valid_new in
 nf_conntrack_proto_icmpv6.c)."""
-_NEW_TCP = frozenset({SYN, SYN | URG, ACK, ACK | PSH, ACK | URG, ACK | PSH | URG})
-"""Flag sets that may begin a connection: SYN, or ACK in midstream while nf_conntrack_tcp_loose
-is on (its default); tcp_valid_flags and tcp_new in nf_conntrack_proto_tcp.c. PSH is ignored."""
-_VALID_TCP = frozenset(
-    {
-        SYN,
-        SYN | URG,
-        SYN | ACK,
-        RST,
-        RST | ACK,
-        FIN | ACK,
-        FIN | ACK | URG,
-        ACK,
-        ACK | URG,
-    }
-)
 
 
 class Tuple(NamedTuple):
@@ -71,6 +57,10 @@ class Connection:
     confirmed: bool = False
     source_nat_done: bool = False
     destination_nat_done: bool = False
+    tcp: frozenset[TcpTrack] = frozenset()
+    """Where it stands, for TCP: one of these."""
+    doubt: str = ""
+    """Why its further packets cannot be foretold; empty where they can."""
 
     @property
     def has_source_nat(self) -> bool:
@@ -104,6 +94,8 @@ class Tracked:
     connection: Connection | None
     state: ConnectionState
     is_reply: bool = False
+    doubt: str = ""
+    """Why none of this is known; empty where it is."""
 
 
 def tuple_of(packet: Packet) -> Tuple:
@@ -132,33 +124,71 @@ class Conntrack:
     """The connections of a namespace; grows as packets are walked through it in order."""
 
     _by_tuple: dict[Tuple, tuple[Connection, bool]] = field(default_factory=dict)
+    _by_source: dict[tuple[int, int, int], list[Connection]] = field(default_factory=dict)
+    """Those whose source side nat has set up, the latest last (nf_nat_bysource)."""
 
     def track(self, packet: Packet) -> Tracked:
         """What nf_conntrack_in makes of a packet that carries no connection yet."""
         if packet.is_icmp:
-            if packet.icmp_type in _ICMP_ERRORS[packet.protocol]:
+            if packet.icmp_type in ICMP_ERRORS[packet.protocol]:
                 return self._track_error(packet)
-            if packet.family is Family.IPV6 and packet.icmp_type in _ICMPV6_NEVER_TRACKED:
+            if packet.family is Family.IPV6 and packet.icmp_type in ICMPV6_NEVER_TRACKED:
                 return Tracked(None, ConnectionState.UNTRACKED)
-        flags = packet.tcp_flags
-        if packet.protocol == TCP and flags & ~PSH not in _VALID_TCP:
+        if packet.protocol == TCP and not tcp_states.flags_are_valid(packet.tcp_flags):
             return Tracked(None, ConnectionState.INVALID)
         key = tuple_of(packet)
         found = self._by_tuple.get(key)
         if found is None:
             return self._begin(packet, key)
         connection, is_reply = found
-        if is_reply:
-            connection.seen_reply = True
-        state = ConnectionState.ESTABLISHED if connection.seen_reply else ConnectionState.NEW
+        if connection.doubt:
+            return Tracked(connection, ConnectionState.NEW, is_reply, connection.doubt)
+        # the state is that before the packet: a reset that ends a connection belongs to it
+        seen = connection.seen_reply or is_reply
+        if packet.protocol == TCP:
+            other = self._follow_tcp(packet, key, connection, is_reply=is_reply)
+            if other is not None:
+                return other
+        connection.seen_reply = seen
+        state = ConnectionState.ESTABLISHED if seen else ConnectionState.NEW
         return Tracked(connection, state, is_reply)
 
+    def _follow_tcp(
+        self, packet: Packet, key: Tuple, connection: Connection, *, is_reply: bool
+    ) -> Tracked | None:
+        """Move a TCP connection on; what is returned stands for the packet instead of it."""
+        ways = tcp_states.follow(
+            connection.tcp,
+            packet.tcp_flags,
+            is_reply=is_reply,
+            reply_seen=connection.seen_reply,
+        )
+        verdicts = {verdict for verdict, _ in ways}
+        if len(verdicts) > 1:
+            doubt = "the state of the TCP connection depends on sequence numbers"
+            connection.doubt = doubt
+            return Tracked(connection, ConnectionState.NEW, is_reply, doubt)
+        connection.tcp = frozenset(track for _, track in ways)
+        (verdict,) = verdicts
+        if verdict is TcpVerdict.INVALID:
+            return Tracked(None, ConnectionState.INVALID)
+        if verdict is TcpVerdict.REOPEN:
+            self.forget(connection)
+            return self._begin(packet, key)
+        if verdict is TcpVerdict.KILL:
+            self.forget(connection)
+        return None
+
     def _begin(self, packet: Packet, key: Tuple) -> Tracked:
-        if packet.protocol == TCP and packet.tcp_flags not in _NEW_TCP:
+        connection = Connection(key, key.inverted())
+        if packet.protocol == TCP:
+            track = tcp_states.begin(packet.tcp_flags)
+            if track is None:
+                return Tracked(None, ConnectionState.INVALID)
+            connection.tcp = frozenset({track})
+        if packet.is_icmp and packet.icmp_type not in ICMP_NEW[packet.protocol]:
             return Tracked(None, ConnectionState.INVALID)
-        if packet.is_icmp and packet.icmp_type not in _ICMP_NEW[packet.protocol]:
-            return Tracked(None, ConnectionState.INVALID)
-        return Tracked(Connection(key, key.inverted()), ConnectionState.NEW)
+        return Tracked(connection, ConnectionState.NEW)
 
     def _track_error(self, packet: Packet) -> Tracked:
         if packet.quoted is None:
@@ -168,19 +198,50 @@ class Conntrack:
         if found is None:
             return Tracked(None, ConnectionState.INVALID)
         connection, is_reply = found
-        return Tracked(connection, ConnectionState.RELATED, is_reply)
+        return Tracked(connection, ConnectionState.RELATED, is_reply, connection.doubt)
 
-    def confirm(self, connection: Connection) -> None:
-        """Keep a connection whose first packet was let through (nf_conntrack_confirm)."""
+    def confirm(self, connection: Connection) -> bool:
+        """Keep a connection whose first packet was let through (__nf_conntrack_confirm).
+
+        False where another one has its addresses already.
+        """
         if connection.confirmed:
-            return
+            return True
+        if self.is_taken(connection.original) or self.is_taken(connection.reply):
+            return False
         connection.confirmed = True
         self._by_tuple[connection.original] = (connection, False)
         self._by_tuple[connection.reply] = (connection, True)
+        if connection.source_nat_done:
+            self._by_source.setdefault(_source_of(connection.original), []).append(connection)
+        return True
+
+    def doubt(self, connection: Connection, why: str) -> None:
+        """From here on nothing is known of a connection, not even whether it is kept."""
+        connection.doubt = why
+        for key, is_reply in ((connection.original, False), (connection.reply, True)):
+            self._by_tuple.setdefault(key, (connection, is_reply))
+
+    def forget(self, connection: Connection) -> None:
+        """Remove a connection (nf_ct_kill)."""
+        for key in (connection.original, connection.reply):
+            if self._by_tuple.get(key, (None, False))[0] is connection:
+                del self._by_tuple[key]
+        same_source = self._by_source.get(_source_of(connection.original), [])
+        if connection in same_source:
+            same_source.remove(connection)
 
     def is_taken(self, reply: Tuple) -> bool:
         """Whether a translation to this answer would clash with a connection there is."""
         return reply in self._by_tuple
+
+    def of_source(self, wanted: Tuple) -> list[Connection]:
+        """The kept connections from the same source, the latest first (same_src)."""
+        return self._by_source.get(_source_of(wanted), [])[::-1]
+
+
+def _source_of(wanted: Tuple) -> tuple[int, int, int]:
+    return wanted.protocol, wanted.source, wanted.source_port
 
 
 class AssumedConntrack(Conntrack):

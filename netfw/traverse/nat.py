@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from netfw.ir.names import Family, Hook
 from netfw.ir.target import Dnat, Masquerade, NatRange, Redirect, Snat
-from netfw.traverse.connection import Conntrack
+from netfw.traverse.connection import Conntrack, Tuple
 from netfw.traverse.hooks import NAT_SIDE_IS_DESTINATION
 from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.packet import PORT_PROTOCOLS
@@ -56,33 +56,78 @@ def bind(
             chosen = _chosen(to, redirected)
     if isinstance(chosen, Unknowable):
         return chosen
-    address, port = chosen
+    return _set_up(skb, hook, conntrack, chosen, str(target))
+
+
+def bind_nothing(skb: Skb, hook: Hook, conntrack: Conntrack) -> Unknowable | None:
+    """No rule spoke: the connection stays as it is on this side (nf_nat_alloc_null_binding),
+    unless its answers could then not be told from another connection's."""
+    connection = skb.connection
+    if connection is None:
+        return None
     now = connection.reply.inverted()
-    if NAT_SIDE_IS_DESTINATION[hook]:
-        new = now._replace(destination=now.destination if address is None else address)
-        if port is not None and now.protocol in PORT_PROTOCOLS:
-            new = new._replace(destination_port=port)
+    address = now.destination if NAT_SIDE_IS_DESTINATION[hook] else now.source
+    return _set_up(skb, hook, conntrack, (address, None), "no translation")
+
+
+def _set_up(
+    skb: Skb,
+    hook: Hook,
+    conntrack: Conntrack,
+    to: tuple[int | None, int | None],
+    what: str,
+) -> Unknowable | None:
+    """Choose what the connection becomes (nf_nat_setup_info and get_unique_tuple)."""
+    connection = skb.connection
+    if connection is None:
+        return None
+    address, port = to
+    now = connection.reply.inverted()
+    if now.protocol not in PORT_PROTOCOLS:
+        port = None
+    is_destination = NAT_SIDE_IS_DESTINATION[hook]
+    if is_destination:
         connection.destination_nat_done = True
+        new = now._replace(destination=now.destination if address is None else address)
+        if port is not None:
+            new = new._replace(destination_port=port)
     else:
-        new = now._replace(source=now.source if address is None else address)
-        if port is not None and now.protocol in PORT_PROTOCOLS:
-            new = new._replace(source_port=port)
         connection.source_nat_done = True
-    reply = new.inverted()
-    if new != now and conntrack.is_taken(reply):
-        return Unknowable(f"{target} clashes with another connection: the kernel picks a port")
-    connection.reply = reply
+        mapped = _mapped_source(now, address, port, conntrack)
+        if mapped is not None:
+            connection.reply = mapped.inverted()
+            return None
+        new = now._replace(source=now.source if address is None else address)
+        if port is not None:
+            new = new._replace(source_port=port)
+    if port is None and conntrack.is_taken(new.inverted()):
+        if is_destination and now.protocol in PORT_PROTOCOLS:
+            # a destination's port is not changed: the clash may be resolved at the other side
+            connection.reply = new.inverted()
+            return None
+        return Unknowable(f"{what} clashes with another connection: the kernel picks a port")
+    connection.reply = new.inverted()
     return None
 
 
-def bind_nothing(skb: Skb, hook: Hook) -> None:
-    """No rule spoke: the connection stays as it is on this side (nf_nat_alloc_null_binding)."""
-    if skb.connection is None:
-        return
-    if NAT_SIDE_IS_DESTINATION[hook]:
-        skb.connection.destination_nat_done = True
-    else:
-        skb.connection.source_nat_done = True
+def _mapped_source(
+    now: Tuple, address: int | None, port: int | None, conntrack: Conntrack
+) -> Tuple | None:
+    """The source that the packet has already, or that its sender has in other connections,
+    where the rule allows that and no answer would be mistaken."""
+
+    def allowed(source: Tuple) -> bool:
+        right_address = address is None or source.source == address
+        return right_address and (port is None or source.source_port == port)
+
+    if allowed(now):
+        return None if conntrack.is_taken(now.inverted()) else now
+    for other in conntrack.of_source(now):
+        theirs = other.reply.inverted()
+        same = now._replace(source=theirs.source, source_port=theirs.source_port)
+        if allowed(same):
+            return None if conntrack.is_taken(same.inverted()) else same
+    return None
 
 
 def is_bound(skb: Skb, hook: Hook) -> bool:

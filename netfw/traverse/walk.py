@@ -174,6 +174,9 @@ class Walker:
                 end, detail = trip.arrive()
         except _Stop as stop:
             end, detail = stop.end, stop.detail
+            if end is End.UNDECIDED and skb.connection is not None:
+                why = "it follows a packet of its connection that cannot be foretold"
+                self.conntrack.doubt(skb.connection, why)
         final = Addressing(skb.source, skb.source_port, skb.destination, skb.destination_port)
         return Traversal(tuple(steps), end, detail, skb.mark, final, frozenset(optional))
 
@@ -249,13 +252,20 @@ class _Trip:
         if point is KernelPoint.CONNTRACK and not skb.tracked:
             skb.tracked = True
             tracked = walker.conntrack.track(skb.packet)
+            if tracked.doubt:
+                raise _Stop(End.UNDECIDED, tracked.doubt)
             skb.connection, skb.state, skb.is_reply = (
                 tracked.connection,
                 tracked.state,
                 tracked.is_reply,
             )
-        elif point is KernelPoint.CONFIRM and skb.connection is not None:
-            walker.conntrack.confirm(skb.connection)
+        elif (
+            point is KernelPoint.CONFIRM
+            and skb.connection is not None
+            and not skb.is_reply
+            and not walker.conntrack.confirm(skb.connection)
+        ):
+            raise _Stop(End.UNDECIDED, "the connection clashes with another one")
 
     def _reroute(self, leaves_by: list[str] | None) -> None:
         # ip_route_me_harder: from mangle OUTPUT for mark and addresses, from nat OUTPUT
@@ -273,7 +283,9 @@ class _Trip:
         if skb.state is not ConnectionState.RELATED and not nat.is_bound(skb, hook):
             self._table(hook, TableName.NAT)
             if not nat.is_bound(skb, hook):
-                nat.bind_nothing(skb, hook)
+                unknowable = nat.bind_nothing(skb, hook, self.walker.conntrack)
+                if unknowable is not None:
+                    raise _Stop(End.UNDECIDED, unknowable.reason)
         before = skb.destination
         nat.translate(skb, hook)
         if hook is Hook.OUTPUT and before != skb.destination:

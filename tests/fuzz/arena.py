@@ -37,6 +37,7 @@ _MUTE = {
 }
 """What the firewall's own kernel answers would go through the rules too and leave its traces in
 the connections: it shall answer nothing. Over lo it answers all the same."""
+_HIGHEST_NUMBER = 60000
 _SO_ATTACH_FILTER = 26
 _REFUSE_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0)
 """The program ``ret #0`` of linux/filter.h: the socket takes no packet at all."""
@@ -136,7 +137,7 @@ class Arena:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._grounds: dict[tuple[Family, bool], Ground] = {}
-        self._number = 0
+        self._number = _HIGHEST_NUMBER
 
     def ground(self, family: Family, *, conntrack: bool) -> Ground:
         """The ground for a family and for rulesets with or without connection tracking."""
@@ -145,11 +146,17 @@ class Arena:
             found = self._grounds[family, conntrack] = Ground(self.backend, family)
         return found
 
-    def next_number(self) -> int:
-        """A number for a packet, which no packet had for a long time: what comes late is then
-        not taken for another packet's."""
-        self._number = self._number % 60000 + 1
-        return self._number
+    def numbers(self, count: int) -> list[int]:
+        """Numbers for the packets of a case, which no packet had for a long time: what comes late
+        is then not taken for another packet's.
+
+        They fall, because sequence numbers are made of them, and none may lie beyond the window
+        of its connection: not even where the other side has told no window yet.
+        """
+        if self._number < 2 * count:
+            self._number = _HIGHEST_NUMBER
+        self._number -= count
+        return list(range(self._number + count, self._number, -1))
 
     def __enter__(self) -> Arena:
         return self

@@ -12,7 +12,7 @@ from netfw.ir.ruleset import Ruleset
 from netfw.render.restore import render_ruleset
 from netfw.traverse.documented import Documented
 from netfw.traverse.host_facts import HostFacts
-from netfw.traverse.packet import Packet
+from netfw.traverse.packet import ACK, Packet
 from netfw.traverse.situation import Path, Phase
 from netfw.traverse.traversal import Addressing, End, Outcome, Traversal
 from netfw.traverse.walk import Walker
@@ -75,9 +75,13 @@ def play(case: Case, arena: Arena, make_walker: MakeWalker = Walker) -> Played:
     walker = make_walker(case.ruleset, ground.facts)
     played = Played(case, f"{arena.backend} {family}")
     ways: list[tuple[Probe, Traversal]] = []
-    for sending in case.sendings:
-        number = arena.next_number()
+    numbers = arena.numbers(len(case.sendings))
+    # older than everything sent: what a packet acknowledges was always seen, and not long ago
+    acknowledged = sequence_of(numbers[-1] - 1)
+    for sending, number in zip(case.sendings, numbers, strict=True):
         packet = _packet(sending, ways, ground.facts)
+        if packet.tcp_flags & ACK:
+            packet = replace(packet, tcp_acknowledgement=acknowledged)
         path = Path.LOCAL_OUT if packet.is_local else Path.FORWARDED
         probe = Probe(number, "fuzz", f"{packet}", packet, path, Phase.FIRST)
         predicted = walker.walk(packet)
@@ -102,7 +106,6 @@ def _packet(sending: Sending, ways: list[tuple[Probe, Traversal]], facts: HostFa
     earlier, way = ways[sending.of]
     first = earlier.packet
     flags = sending.tcp_flags if first.protocol == TCP else 0
-    acknowledgement = sequence_of(earlier.number) + 1 if first.protocol == TCP else 0
     if first.quoted is not None:
         # nothing follows an ICMP error but the same error
         return first
@@ -138,7 +141,6 @@ def _packet(sending: Sending, ways: list[tuple[Probe, Traversal]], facts: HostFa
         source_port=seen.destination_port,
         destination_port=seen.source_port,
         tcp_flags=flags,
-        tcp_acknowledgement=acknowledgement,
         icmp_type=_ANSWERS.get(seen.icmp_type, seen.icmp_type),
         in_interface=comes_by,
         mark=0,

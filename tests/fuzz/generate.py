@@ -23,7 +23,6 @@ from netfw.ir.match import (
     FragmentMatch,
     IcmpMatch,
     InterfaceMatch,
-    LimitMatch,
     MarkMatch,
     Match,
     MultiportMatch,
