@@ -16,6 +16,7 @@ from typing import Any
 from netfw.errors import CapabilityError
 from netfw.ir.names import Family
 from netfw.ir.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
+from netfw.traverse.connection import ICMP_ERRORS
 from netfw.traverse.packet import PORT_PROTOCOLS, Packet
 
 MAGIC = b"netfwtrc"
@@ -33,6 +34,12 @@ _HEADER_LENGTH = {Family.IPV4: 20, Family.IPV6: 40}
 _ADDRESSES = {Family.IPV4: (12, 4), Family.IPV6: (8, 16)}
 _CHECKSUM_AT = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
 _ECHO_REQUEST_V6 = 128
+_ECHO_V4 = (0, 8)
+_ERRORS = {
+    protocol: frozenset(kind.to_bytes(1, "big") for kind in kinds)
+    for protocol, kinds in ICMP_ERRORS.items()
+}
+"""First bytes of ICMP messages that quote a packet."""
 
 Shape = tuple[Family, int, int, int, int, "Shape | None"]
 
@@ -181,6 +188,11 @@ def _scapy_transport(packet: Packet, number: int, cookie: Any) -> Any:  # noqa: 
             return inet.ICMP(type=kind, code=code) / quoted
         return inet6.ICMPv6DestUnreach(type=kind, code=code) / quoted
     if packet.family is Family.IPV4:
+        if kind not in _ECHO_V4:
+            # scapy has fields of its own for other types, and the number needs their place
+            header = struct.pack(">BBHHH", kind, code, 0, packet.icmp_id, 0)
+            total = checksum(header + bytes(cookie))
+            return Raw(header[:2] + _U16.pack(total) + header[4:]) / cookie
         return inet.ICMP(type=kind, code=code, id=packet.icmp_id, seq=0) / cookie
     if kind == _ECHO_REQUEST_V6:
         return inet6.ICMPv6EchoRequest(code=code, id=packet.icmp_id, seq=0, data=bytes(cookie))
@@ -235,10 +247,10 @@ def cookie_of(family: Family, network: bytes, transport: bytes) -> int | None:
         found = transport[4:8] == _TCP_MAGIC.to_bytes(2, "big") + number.to_bytes(2, "big")
     elif protocol == SCTP:
         found = transport[_SCTP_TAG_AT:20] == _U32.pack(sequence_of(number))
-    elif protocol == ICMP and transport[:1] not in (b"\x08", b"\x00"):
-        # an error: the quoted packet begins behind eight bytes
+    elif protocol == ICMP and transport[:1] in _ERRORS[ICMP]:
+        # the quoted packet begins behind eight bytes
         found = transport[12:14] == number.to_bytes(2, "big")
-    elif protocol == ICMPV6 and transport[:1] not in (b"\x80", b"\x81"):
+    elif protocol == ICMPV6 and transport[:1] in _ERRORS[ICMPV6]:
         found = transport[9:12] == bytes([_FLOW_MAGIC]) + number.to_bytes(2, "big")
     elif protocol in (UDP, ICMP, ICMPV6):
         found = transport[8:18] == MAGIC + number.to_bytes(2, "big")

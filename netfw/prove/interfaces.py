@@ -38,10 +38,21 @@ class Interfaces:
             names.setdefault(other)
         self.names: tuple[str, ...] = tuple(names)
         self.other: str | None = other
+        self._patterns = tuple(InterfaceMatch(Way.IN, pattern) for pattern in given)
 
     def covered(self, match: InterfaceMatch) -> tuple[int, ...]:
         """The classes that a match means, before negation, by their place in ``names``."""
         return tuple(place for place, name in enumerate(self.names) if match.covers(name))
+
+    def like(self, interface: str) -> str | None:
+        """The representative that every pattern treats like this interface, or None."""
+        if interface in self.names:
+            return interface
+        meant = [match.covers(interface) for match in self._patterns]
+        for name in self.names:
+            if name and meant == [match.covers(name) for match in self._patterns]:
+                return name
+        return None
 
     def with_pattern(self, pattern: str) -> tuple[str, ...]:
         """The representatives that a pattern means; a real interface each."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from netfw.ir.match import ConnectionState
-from netfw.ir.names import ChainPolicy, Hook, TableName
+from netfw.ir.names import ChainPolicy, Family, Hook, TableName
+from netfw.ir.protocols import ICMP, ICMPV6
 from netfw.ir.ruleset import Ruleset, Table
 from netfw.ir.target import Accept, Dnat, Masquerade, Redirect, Snat
 from netfw.prove.chains import Chains
@@ -26,6 +27,7 @@ from netfw.prove.summary import (
     guard,
     then,
 )
+from netfw.traverse.connection import ICMP_ERRORS, ICMP_NEW, ICMPV6_NEVER_TRACKED
 from netfw.traverse.hooks import hook_entries
 from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.walk import needs_conntrack
@@ -208,7 +210,11 @@ def translation(space: Space, hook: Hook, target: Translation) -> dict[str, Bdd 
     elif to.addresses is not None:
         found |= space.constants(address_field, to.addresses[0])
     with_ports = space.any_of(space.equal(Field.PROTOCOL, number) for number in PORT_PROTOCOLS)
-    if _is_range(to.ports) or any(word.startswith("--random") for word in to.flags):
+    at_random = any(word.startswith("--random") for word in to.flags)
+    if to.ports is not None and _is_range(to.ports) and not at_random:
+        # a port that is in the range already stays (get_unique_tuple in nf_nat_core.c)
+        with_ports &= ~space.between(port_field, *to.ports)
+    if at_random or _is_range(to.ports):
         for name in space.names_of(port_field):
             found[name] = space.ite(
                 with_ports, space.oracle((hook, target, name)), space.variable(name)
@@ -253,4 +259,26 @@ def possible(space: Space) -> Bdd:
     found &= space.between(Field.STATE, 0, 4)
     known = space.in_state(ConnectionState.ESTABLISHED, ConnectionState.RELATED)
     plain = ~space.flag(Field.DNAT) & ~space.flag(Field.SNAT) & ~space.flag(Field.REPLY)
-    return found & (known | plain)
+    return found & (known | plain) & _possible_icmp(space)
+
+
+def _possible_icmp(space: Space) -> Bdd:
+    """Which states ICMP can have: errors are related or invalid, few types begin a connection,
+    and neighbour discovery is never tracked (nf_conntrack_proto_icmp.c and …_icmpv6.c)."""
+    protocol = ICMP if space.family is Family.IPV4 else ICMPV6
+
+    def of_type(types: Iterable[int]) -> Bdd:
+        return space.any_of(space.equal(Field.ICMP_TYPE, kind) for kind in types)
+
+    new = space.in_state(ConnectionState.NEW)
+    related = space.in_state(ConnectionState.RELATED)
+    established = space.in_state(ConnectionState.ESTABLISHED)
+    errors = of_type(ICMP_ERRORS[protocol])
+    found = (~new | of_type(ICMP_NEW[protocol])) & (~established | ~errors)
+    if protocol == ICMPV6:
+        # one with a wrong checksum is invalid
+        apart = space.in_state(ConnectionState.UNTRACKED, ConnectionState.INVALID)
+        found &= ~of_type(ICMPV6_NEVER_TRACKED) | apart
+    else:
+        found &= errors | ~related
+    return found | ~space.equal(Field.PROTOCOL, protocol)

@@ -41,6 +41,14 @@ def _run(run: Run) -> dict[str, Any]:
         "inconclusive": list(run.inconclusive),
         "not_verified": list(run.not_verified),
         "trace_events": run.events,
+        "rules": {
+            "reachable": len(run.reachable),
+            "met": len(run.reachable) - len(run.unseen),
+            "not_met": [
+                {"table": table, "chain": chain, "rule": number}
+                for table, chain, number in run.unseen
+            ],
+        },
         "seconds": {
             part: round(getattr(run.times, part), 6) for part in type(run.times).__slots__
         },

@@ -76,8 +76,11 @@ class TerminalReport:
         table.add_column("run", overflow="fold")
         for name in ("backend", "family"):
             table.add_column(name)
+        with_rules = any(run.reachable for run in verification.runs)
         for name in ("packets", "agree", "differ", "unsure", "seconds"):
             table.add_column(name, justify="right")
+        if with_rules:
+            table.add_column("rules", justify="right")
         for run in verification.runs:
             sign = {
                 Result.AGREE: self._glyphs.good,
@@ -91,6 +94,7 @@ class TerminalReport:
                 str(len(run.comparisons)),
                 *(str(run.count(result)) for result in Result),
                 f"{run.times.total:.2f}",
+                *((coverage_text(run),) if with_rules else ()),
                 style=_STYLES[run.result],
             )
         self._console.print(table)
@@ -160,8 +164,21 @@ class TerminalReport:
                     f"not verified: {run.subject}, {run.backend} {run.family}: {run.missing}",
                     _STYLES[Result.INCONCLUSIVE],
                 )
+            elif run.unseen:
+                self._unseen(run)
         for note in dict.fromkeys(note for run in verification.runs for note in run.not_verified):
             self._line(f"not verified: {note}", _STYLES[Result.INCONCLUSIVE])
+
+    def _unseen(self, run: Run) -> None:
+        """Rules that a packet can meet, by proof, but that no packet of this run has met."""
+        for place in run.unseen[:_SHOWN_PROBLEMS]:
+            table, chain, number = place
+            self._line(
+                f"not met by any packet: {run.backend} {run.family}: {table} {chain} "
+                f"rule {number}: {run.texts.get(place, '')}",
+                _STYLES[Result.INCONCLUSIVE],
+            )
+        self._more(len(run.unseen))
 
     def _result(self, verification: Verification) -> None:
         packets = sum(len(run.comparisons) for run in verification.runs)
@@ -176,6 +193,7 @@ class TerminalReport:
             f"{packets} packets" if result is Result.AGREE else f"{packets} packets {agreed} agree"
         )
         unshown = len({note for run in verification.runs for note in run.not_verified})
+        unshown += sum(len(run.unseen) for run in verification.runs if not run.missing)
         if unshown:
             tail += f"; {unshown} things could not be verified here, see above"
         self._line(f"{text} {tail}", _STYLES[result])
@@ -191,6 +209,14 @@ class TerminalReport:
                     mark = f"{step.mark_before:#x} {self._glyphs.arrow} {mark}"
                 self._line(f"    {step.table}.{step.hook}  {step_text(step, run)}  {mark}")
         self._line()
+
+
+def coverage_text(run: Run) -> str:
+    """Rules that the trace has shown, of those that any packet can meet."""
+    if not run.reachable:
+        return "-"
+    met = len(run.reachable) - len(run.unseen)
+    return f"{met}/{len(run.reachable)}"
 
 
 def _examples(verification: Verification) -> Iterator[tuple[Comparison, Run]]:

@@ -61,6 +61,10 @@ class Layout:
     behind: dict[tuple[Family, int], Link] = field(default_factory=dict)
     own: dict[tuple[Family, int], Link] = field(default_factory=dict)
     """Further addresses of the firewall itself."""
+    reserved: set[tuple[Family, int]] = field(default_factory=set)
+    """Addresses that rules name as destinations: better nobody else's."""
+    foreign: set[tuple[Family, int]] = field(default_factory=set)
+    """Addresses that packets from outside have as their source: never the firewall's own."""
 
     @classmethod
     def of_interfaces(cls, names: Iterable[str]) -> Layout:
@@ -89,13 +93,29 @@ class Layout:
             return False
         return self.behind.setdefault((family, address), link) is link
 
+    def reserve(self, family: Family, address: int) -> None:
+        """Keep an address for the firewall: rules name it as a destination."""
+        self.reserved.add((family, address))
+
     def adopt(self, family: Family, address: int, link: Link) -> bool:
         """Make an address one of the firewall's own; False if it already lies elsewhere."""
         if self.is_on_stage(family, address):
             return any(address == other.near(family) for other in self.links)
-        if (family, address) in self.behind:
+        if (family, address) in self.behind or (family, address) in self.foreign:
             return False
         self.own.setdefault((family, address), link)
+        return True
+
+    def send_from(self, family: Family, address: int) -> bool:
+        """Let packets come from an address; False if it is the firewall's own, which the kernel
+        refuses to see as a source on any link (a martian, fib_validate_source)."""
+        if (
+            (family, address) in self.own
+            or (family, address) in self.reserved
+            or any(address == link.near(family) for link in self.links)
+        ):
+            return False
+        self.foreign.add((family, address))
         return True
 
     def link_behind(self, family: Family, address: int) -> Link | None:

@@ -61,6 +61,10 @@ def policy_probes(policy: Policy, family: Family, layout: Layout) -> ProbeWriter
     """All probes for a family; the layout learns the addresses that they need."""
     writer = ProbeWriter(policy, family, layout)
     _place_dnats(writer)
+    for _, rule in policy.rules():
+        for net in rule.destinations:
+            if net.is_single and net.family is family:
+                layout.reserve(family, net.address)
     for entry in policy.endpoint_policies:
         for direction in (Direction.INGRESS, Direction.EGRESS):
             for rule in entry.rules(direction):

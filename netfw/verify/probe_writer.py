@@ -11,6 +11,7 @@ from netfw.ir.protocols import TCP, UDP
 from netfw.ir.ruleset import Origin
 from netfw.policy.judge import Flow, Judge, Verdict, is_about
 from netfw.policy.model import DnatPolicy, Policy
+from netfw.traverse.connection import Conntrack
 from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.situation import Path, Phase
@@ -24,7 +25,8 @@ _EXPECTED = {
     Verdict.NOT_COVERED: Expected.NOT_COVERED,
 }
 _LOOPBACK_ADDRESS = {Family.IPV4: 0x7F000001, Family.IPV6: 1}
-_FIRST_SOURCE_PORT = 30000
+FIRST_SOURCE_PORT = 30000
+"""Below, ports are those that a rule asks for."""
 MAX_PROBES = 60000
 """A probe's number has 16 bits in the packet."""
 
@@ -68,6 +70,23 @@ class Staged:
     translated: Packet
 
 
+def state_of(packet: Packet) -> ConnectionState:
+    """What conntrack says of a packet that belongs to nothing before it."""
+    return Conntrack().track(packet).state
+
+
+def _keeps(dnat: DnatPolicy) -> bool:
+    """Whether a port forward leaves ports of its range as they are."""
+    return dnat.ports is not None and dnat.ports.first != dnat.ports.last
+
+
+_PHASES = {
+    ConnectionState.NEW: Phase.FIRST,
+    ConnectionState.INVALID: Phase.INVALID,
+    ConnectionState.UNTRACKED: Phase.UNTRACKED,
+}
+
+
 @dataclass(slots=True)
 class ProbeWriter:
     """Collects the probes of one family. Every first packet has a source port (or echo
@@ -85,6 +104,11 @@ class ProbeWriter:
 
     def __post_init__(self) -> None:
         self.judge = Judge(self.policy)
+
+    @property
+    def next_source_port(self) -> int:
+        """The source port of the next probe, unless a rule asks for another one."""
+        return FIRST_SOURCE_PORT + (len(self.probes) + 1) % 30000
 
     def first(
         self,
@@ -104,10 +128,7 @@ class ProbeWriter:
             source = self._end(way.came_by, way.leaves_by)
         if destination is None:
             destination = self._end(way.leaves_by, way.came_by)
-        elif not self._stage(destination, way):
-            return None
-        number = len(self.probes) + 1
-        if number > MAX_PROBES:
+        elif not self.stage(destination, way):
             return None
         protocol, port, (icmp_type, icmp_code) = kind
         has_ports = protocol in PORT_PROTOCOLS
@@ -116,37 +137,54 @@ class ProbeWriter:
             source,
             destination,
             protocol,
-            source_port=_FIRST_SOURCE_PORT + number % 30000 if has_ports else 0,
+            source_port=self.next_source_port if has_ports else 0,
             destination_port=port,
             tcp_flags=tcp_flags if protocol == TCP else 0,
             icmp_type=icmp_type,
             icmp_code=icmp_code,
-            icmp_id=0 if has_ports else number,
             in_interface=way.interfaces[0],
             mark=mark,
         )
-        dnat = self._dnat_of(packet, way)
+        return self.add(group, packet, way, origin=origin)
+
+    def add(
+        self, group: str, packet: Packet, way: Way, *, origin: Origin | None = None
+    ) -> Staged | None:
+        """A packet that belongs to nothing before it, as it is; its destination is on the stage.
+
+        None where a port forward leads to where the stage has nothing. The packet keeps its
+        fields; for ICMP, its identifier is the probe's number.
+        """
+        family = self.family
+        number = len(self.probes) + 1
+        if number > MAX_PROBES:
+            return None
+        if way.came_by is not None and not self.layout.send_from(family, packet.source):
+            return None
+        if packet.protocol not in PORT_PROTOCOLS:
+            packet = replace(packet, icmp_id=number)
+        state = state_of(packet)
         translated = packet
+        dnat = self._dnat_of(packet, way) if state is ConnectionState.NEW else None
         if dnat is not None:
             behind = self.layout.link_behind(family, dnat.address)
             if behind is None or behind is way.came_by:
                 return None
             way = Way(way.came_by, behind)
+            port = packet.destination_port
             translated = replace(
                 packet,
                 destination=dnat.address,
-                destination_port=dnat.ports.first if dnat.ports else port,
+                destination_port=dnat.ports.first if dnat.ports and not _keeps(dnat) else port,
             )
-        invalid = protocol == TCP and tcp_flags == 0
-        state = ConnectionState.INVALID if invalid else ConnectionState.NEW
         expected = self._expected(translated, way, state, translated=dnat is not None)
         probe = Probe(
             number,
             group,
-            str(packet) if not mark else f"{packet} with mark {mark:#x}",
+            str(packet) if not packet.mark else f"{packet} with mark {packet.mark:#x}",
             packet,
             way.path,
-            Phase.INVALID if invalid else Phase.FIRST,
+            _PHASES[state],
             expected=expected,
             origin=origin,
         )
@@ -159,8 +197,7 @@ class ProbeWriter:
         if number > MAX_PROBES:
             return
         address = _LOOPBACK_ADDRESS[self.family]
-        source_port = _FIRST_SOURCE_PORT + number % 30000
-        packet = Packet(self.family, address, address, UDP, source_port, port)
+        packet = Packet(self.family, address, address, UDP, self.next_source_port, port)
         out = Flow(self.family, "", LOOPBACK, address, address, UDP, port)
         verdict = self.judge.judge(out).verdict
         if verdict is not Verdict.DENIED:
@@ -239,7 +276,8 @@ class ProbeWriter:
             raise ValueError("a packet comes in by a link, leaves by one, or both")
         return other.near(self.family)
 
-    def _stage(self, destination: int, way: Way) -> bool:
+    def stage(self, destination: int, way: Way) -> bool:
+        """Put a destination where its way leads; False where it already lies elsewhere."""
         if way.leaves_by is not None:
             return self.layout.place(self.family, destination, way.leaves_by)
         if way.came_by is None:

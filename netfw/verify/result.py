@@ -14,6 +14,9 @@ from netfw.traverse.documented import Documented
 from netfw.traverse.traversal import Traversal
 from netfw.verify.probe import Probe
 
+RulePlace = tuple[str, str, int]
+"""A rule by table, chain and number (from 1)."""
+
 
 class Result(Enum):
     """The three results, for a packet, a run, or all of it."""
@@ -92,9 +95,18 @@ class Run:
     """What this run cannot show on its stage, such as rules about addresses that none can send."""
     events: int = 0
     """How many trace events were read."""
-    origins: dict[tuple[str, str, int], Origin] = field(default_factory=dict)
-    texts: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    reachable: frozenset[RulePlace] = frozenset()
+    """The rules that some packet can meet, by proof; empty where nobody has asked."""
+    seen: set[RulePlace] = field(default_factory=set)
+    """The rules that the kernel's trace has shown."""
+    origins: dict[RulePlace, Origin] = field(default_factory=dict)
+    texts: dict[RulePlace, str] = field(default_factory=dict)
     """The text of each rule, by table, chain and number."""
+
+    @property
+    def unseen(self) -> list[RulePlace]:
+        """Rules that a packet can meet, but none that was sent did."""
+        return sorted(self.reachable - self.seen)
 
     @property
     def result(self) -> Result:

@@ -9,7 +9,7 @@ from netfw.ir.net import Net
 from netfw.ir.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
 from netfw.policy.traffic import Traffic
 
-_UNROUTABLE = {
+UNROUTABLE = {
     Family.IPV4: tuple(
         map(Net.parse, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "169.254.0.0/16"))
     ),
@@ -21,6 +21,9 @@ ECHO = {Family.IPV4: 8, Family.IPV6: 128}
 ECHO_ANSWER = {8: 0, 128: 129}
 """The type of the answer, by that of the request."""
 ICMP_NUMBER = {Family.IPV4: ICMP, Family.IPV6: ICMPV6}
+OTHER_PROTOCOLS = {Family.IPV4: (2, 47, 50, 51, 89, 112), Family.IPV6: (47, 50, 89, 112)}
+"""Protocols without ports that the stage can send: IGMP, GRE, ESP, AH, OSPF, VRRP. In IPv6, AH is
+an extension header, and a match on it looks behind it."""
 ODD_PORT = 65533
 """A port that policies seldom name."""
 _SENDABLE = frozenset({TCP, UDP, SCTP})
@@ -31,7 +34,7 @@ Kind = tuple[int, int, tuple[int, int]]
 
 def is_routable(family: Family, address: int) -> bool:
     """Whether the kernel takes a packet with this address in and sends it on."""
-    return not any(address in bad for bad in _UNROUTABLE[family])
+    return not any(address in bad for bad in UNROUTABLE[family])
 
 
 def addresses_in(net: Net) -> Iterator[int]:

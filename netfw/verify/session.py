@@ -31,7 +31,7 @@ from netfw.verify.layout import Layout
 from netfw.verify.observe import Observer
 from netfw.verify.probe import Probe
 from netfw.verify.progress import Progress
-from netfw.verify.result import Difference, Run
+from netfw.verify.result import Difference, RulePlace, Run
 from netfw.verify.stage import Sighting, Stage
 
 WAVE_SIZE = 2000
@@ -50,6 +50,7 @@ class Task:
     ``ruleset`` is what is meant to be loaded; ``field`` is the policy's, where there is one.
     ``loaded`` overrides what is really loaded, and ``order`` the documented order: so tests can
     show that a difference is seen. ``lacking`` are tables that this kernel does not have.
+    ``reachable`` are the rules that some packet can meet, where that is known.
     """
 
     subject: str
@@ -63,6 +64,7 @@ class Task:
     loaded: Ruleset | None = None
     order: Mapping[Path, str] = dataclass_field(default_factory=lambda: DOCUMENTED)
     lacking: frozenset[TableName] = frozenset()
+    reachable: frozenset[RulePlace] = frozenset()
     trace_buffer: int = DEFAULT_BUFFER
     quiet_seconds: float = QUIET_SECONDS
 
@@ -71,6 +73,7 @@ def run_task(task: Task, progress: Progress) -> Run:
     """Do one run; what this host cannot do becomes part of the result and not an error."""
     run = Run(task.subject, task.backend.value, task.family, task.field)
     run.not_verified.extend(task.notes)
+    run.reachable = task.reachable
     progress.started(f"{task.subject}, {task.backend.value} {task.family}", len(task.probes))
     try:
         _Session(task, run, progress).play()
@@ -176,6 +179,12 @@ class _Session:
         lost = reader.lost or (f"{stage.lost} packets were not seen" if stage.lost else "")
         for probe, predicted in zip(wave, predictions, strict=True):
             observed = _observed(observer, probe, sightings.get(probe.number))
+            if observed is not None:
+                self.run.seen.update(
+                    (step.table.value, step.chain, step.rule)
+                    for step in observed.steps
+                    if step.rule
+                )
             self.run.comparisons.append(
                 compare(
                     probe,

@@ -16,6 +16,7 @@ from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.traversal import Addressing
 from netfw.verify.layout import PREFIX_LENGTH, Layout
 from netfw.verify.probe import Probe
+from netfw.verify.sample import OTHER_PROTOCOLS
 
 _SYSCTLS = {
     "net.ipv4.ip_forward": 1,
@@ -92,7 +93,8 @@ class Stage:
         self._sender = LocalSender(self.firewall, self._family)
         self._stack.callback(self._sender.close)
         icmp = ICMP if self._family is Family.IPV4 else ICMPV6
-        self._receiver = LocalReceiver(self.firewall, self._family, {TCP, UDP, SCTP, icmp})
+        protocols = {TCP, UDP, SCTP, icmp, *OTHER_PROTOCOLS[self._family]}
+        self._receiver = LocalReceiver(self.firewall, self._family, protocols)
         self._stack.callback(self._receiver.close)
 
     def build(self, probe: Probe) -> bytes:

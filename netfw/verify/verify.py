@@ -18,7 +18,8 @@ from netfw.verify.order_probes import order_layout, order_probes, order_ruleset
 from netfw.verify.policy_probes import policy_layout, policy_probes
 from netfw.verify.probe_writer import ProbeWriter
 from netfw.verify.progress import NoProgress, Progress
-from netfw.verify.result import Run, Verification
+from netfw.verify.proof_probes import ProofProbes
+from netfw.verify.result import RulePlace, Run, Verification
 from netfw.verify.session import Task, run_task
 
 
@@ -95,12 +96,18 @@ class _PolicyTasks:
         self._policy = policy
         self._compiled = compile_policy(policy)
         self._writers: dict[Family, ProbeWriter] = {}
+        self._reachable: dict[Family, frozenset[RulePlace]] = {}
 
     def task(self, backend: Backend, family: Family, lacking: frozenset[TableName]) -> Task:
         writer = self._writers.get(family)
         if writer is None:
             layout = policy_layout(self._policy)
             writer = self._writers[family] = policy_probes(self._policy, family, layout)
+            proof = ProofProbes(writer, self._compiled.rulesets[family])
+            proof.write()
+            self._reachable[family] = frozenset(
+                (place.table.value, place.chain, place.number) for place in proof.reachable
+            )
         return Task(
             PurePath(self._policy.file).name,
             backend,
@@ -111,6 +118,7 @@ class _PolicyTasks:
             self._compiled.field,
             [*writer.left_out, *_lacking_notes(lacking)],
             lacking=lacking,
+            reachable=self._reachable[family],
         )
 
 

@@ -1,0 +1,282 @@
+"""Probes out of a proof: a packet for every rule that any packet can meet, and its neighbours.
+
+What reaches a rule is known as a set; the packet that is sent is chosen out of it so that the
+stage can hold it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from netfw.ir.match import (
+    AddressMatch,
+    ConnectionState,
+    MultiportMatch,
+    PortRange,
+    PortSide,
+    Side,
+    TcpMatch,
+    UdpMatch,
+)
+from netfw.ir.names import Family
+from netfw.ir.protocols import SCTP, TCP, UDP
+from netfw.ir.ruleset import Origin, Rule, Ruleset
+from netfw.prove.packet_of import Example, example_of
+from netfw.prove.path import PathKind, Paths
+from netfw.prove.proof import space_for
+from netfw.prove.reach import Hit, Place, Reach
+from netfw.prove.space import Bdd, Field, Space
+from netfw.traverse.connection import ICMP_NEW, ICMPV6_NEVER_TRACKED
+from netfw.traverse.packet import SYN, Packet
+from netfw.traverse.situation import Path
+from netfw.verify.layout import Link
+from netfw.verify.probe import Expected
+from netfw.verify.probe_writer import FIRST_SOURCE_PORT, ProbeWriter, Way
+from netfw.verify.sample import (
+    ICMP_NUMBER,
+    OTHER_PROTOCOLS,
+    UNROUTABLE,
+    address_outside,
+)
+
+_WAYS_TRIED = 12
+"""How many pairs of links are tried for a rule before it is given up."""
+_TOP_PORT = 65535
+_KINDS = {
+    Path.LOCAL_IN: PathKind.IN,
+    Path.LOCAL_OUT: PathKind.OUT,
+    Path.FORWARDED: PathKind.FORWARD,
+}
+
+
+class ProofProbes:
+    """Adds to a writer what the proof asks for.
+
+    ``reachable`` are the rules that any packet at all can meet.
+    """
+
+    def __init__(self, writer: ProbeWriter, ruleset: Ruleset) -> None:
+        self.writer = writer
+        self.ruleset = ruleset
+        self.space: Space = space_for(writer.policy, ruleset)
+        self._paths = Paths(self.space, ruleset)
+        self.reach = Reach(self._paths)
+        self.reachable: frozenset[Place] = frozenset(self.reach.hits)
+        self._sent: set[Packet] = set()
+        self._known_ways: dict[tuple[str, str], Bdd] = {}
+        self._stageable = self._make_stageable()
+
+    def write(self) -> None:
+        """Write all probes."""
+        for table in self.ruleset.tables:
+            for chain in table.chains:
+                for number, rule in enumerate(chain.rules, start=1):
+                    hits = self.reach.hits.get(Place(table.name, chain.name, number), ())
+                    self._probe(rule, hits)
+
+    def _probe(self, rule: Rule, hits: Sequence[Hit]) -> None:
+        origin = rule.origin
+        for packet, way in self._candidates(hits):
+            if self._send(packet, way, origin):
+                for other in neighbours(rule, packet):
+                    self._send(other, way, origin)
+                return
+        self._probe_later(hits, origin)
+
+    def _probe_later(self, hits: Sequence[Hit], origin: Origin | None) -> None:
+        """For a rule that only packets of a connection can meet: begin one that is let through,
+        this way or the other, and let it be answered."""
+        established = self.space.in_state(ConnectionState.ESTABLISHED)
+        for hit in hits:
+            if hit.those & established == self.space.false:
+                continue
+            for way in self._ways(hit.kind):
+                if hit.those & established & self._at(way) == self.space.false:
+                    continue
+                for first in (way, way.reversed):
+                    if self._converse(first, origin):
+                        return
+
+    def _converse(self, way: Way, origin: Origin | None) -> bool:
+        """A UDP conversation that the rules let through on a way; False where they let none."""
+        space = self.space
+        kind = _KINDS[way.path]
+        those = ~self._paths.answer(kind).leaves(space) & self._paths.domain(kind)
+        those &= self._stageable & self._at(way) & space.equal(Field.PROTOCOL, UDP)
+        example = None if those == space.false else self._example(those, way)
+        if example is None:
+            return False
+        packet = replace(
+            example.packet,
+            in_interface=way.interfaces[0],
+            source_port=self.writer.next_source_port,
+        )
+        group = "proof" if origin is None else origin.identity
+        staged = self.writer.add(group, packet, way, origin=origin)
+        if staged is None or staged.probe.expected is Expected.DENIED:
+            return False
+        self.writer.answer(staged)
+        return True
+
+    def _send(self, packet: Packet, way: Way, origin: Origin | None) -> bool:
+        """Whether the packet is on its way, now or already."""
+        own = packet.source_port >= FIRST_SOURCE_PORT
+        plain = replace(packet, source_port=0 if own else packet.source_port)
+        if plain in self._sent:
+            return True
+        if own:
+            packet = replace(packet, source_port=self.writer.next_source_port)
+        group = "proof" if origin is None else origin.identity
+        if self.writer.add(group, packet, way, origin=origin) is None:
+            return False
+        self._sent.add(plain)
+        return True
+
+    def _candidates(self, hits: Sequence[Hit]) -> Iterator[tuple[Packet, Way]]:
+        """Packets that reach a rule and that the stage can hold, one for each way."""
+        tried = 0
+        for hit in hits:
+            for way in self._ways(hit.kind):
+                those = hit.those & self._stageable & self._at(way)
+                if those == self.space.false:
+                    continue
+                tried += 1
+                if tried > _WAYS_TRIED:
+                    return
+                example = self._example(those, way)
+                if example is not None:
+                    yield replace(example.packet, in_interface=way.interfaces[0]), way
+
+    def _ways(self, kind: PathKind) -> Iterator[Way]:
+        like = self.space.interfaces.like
+        links = [link for link in self.writer.layout.links if like(link.interface)]
+        if kind is PathKind.IN:
+            yield from (Way(link, None) for link in links)
+        elif kind is PathKind.OUT:
+            yield from (Way(None, link) for link in links)
+        else:
+            yield from (Way(a, b) for a in links for b in links if a is not b)
+
+    def _at(self, way: Way) -> Bdd:
+        found = self._known_ways.get(way.interfaces)
+        if found is None:
+            found = self._known_ways[way.interfaces] = self._make_at(way)
+        return found
+
+    def _make_at(self, way: Way) -> Bdd:
+        came_by, leaves_by = (self.space.interfaces.like(name) for name in way.interfaces)
+        assert came_by is not None
+        assert leaves_by is not None
+        found = self.space.interface(Field.IN_INTERFACE, [came_by])
+        found &= self.space.interface(Field.OUT_INTERFACE, [leaves_by])
+        if came_by:
+            # nobody outside sets a mark
+            for name, variable in self.space.state_variables.items():
+                if name.startswith("mark"):
+                    found &= ~variable
+        return found
+
+    def _make_stageable(self) -> Bdd:
+        """What the stage can send at all: something that begins, or that belongs to nothing."""
+        space = self.space
+        family = space.family
+        new, invalid = (
+            space.in_state(ConnectionState.NEW),
+            space.in_state(ConnectionState.INVALID),
+        )
+
+        def protocol(number: int) -> Bdd:
+            return space.equal(Field.PROTOCOL, number)
+
+        icmp = ICMP_NUMBER[family]
+        found = new & (protocol(UDP) | protocol(SCTP))
+        found |= new & protocol(TCP) & space.equal(Field.TCP_FLAGS, SYN)
+        found |= invalid & protocol(TCP) & space.equal(Field.TCP_FLAGS, 0)
+        code = space.equal(Field.ICMP_CODE, 0)
+        found |= new & space.any_of(map(protocol, OTHER_PROTOCOLS[family]))
+        begins = space.any_of(space.equal(Field.ICMP_TYPE, kind) for kind in ICMP_NEW[icmp])
+        found |= new & protocol(icmp) & begins & code
+        if family is Family.IPV6:
+            quiet = space.any_of(
+                space.equal(Field.ICMP_TYPE, kind) for kind in ICMPV6_NEVER_TRACKED
+            )
+            untracked = space.in_state(ConnectionState.UNTRACKED)
+            found |= untracked & protocol(icmp) & quiet & code
+        for net in UNROUTABLE[family]:
+            found &= ~space.in_net(Field.SOURCE, net) & ~space.in_net(Field.DESTINATION, net)
+        found &= ~space.any_of(
+            space.equal(Field.SOURCE, address)
+            for known, address in sorted(self.writer.layout.reserved, key=str)
+            if known is family
+        )
+        for field in (Field.SOURCE_PORT, Field.DESTINATION_PORT):
+            found &= ~space.equal(field, 0)
+        return found & ~space.flag(Field.FRAGMENT)
+
+    def _example(self, those: Bdd, way: Way) -> Example | None:
+        """A packet with addresses of the stage where they are in the set, else others."""
+        space, layout, family = self.space, self.writer.layout, self.space.family
+        own = _end(way.came_by, way.leaves_by, family)
+        those &= ~space.any_of(
+            space.equal(Field.SOURCE, address) for known, address in layout.own if known is family
+        )
+        # a source port of its own, so that no probe meets another's connection
+        unique = space.equal(Field.SOURCE_PORT, self.writer.next_source_port)
+        for wish in (unique, space.equal(Field.SOURCE, own)):
+            nearby = those & wish
+            those = nearby if nearby != space.false else those
+        far = _end(way.leaves_by, way.came_by, family)
+        nearby = those & space.equal(Field.DESTINATION, far)
+        if nearby != space.false:
+            return example_of(space, nearby)
+        # one address lies in one place only
+        taken = {
+            *(address for known, address in layout.behind if known is family),
+            *(address for known, address in layout.own if known is family),
+        }
+        free = those & ~space.any_of(space.equal(Field.DESTINATION, address) for address in taken)
+        for choice in (free, those):
+            example = example_of(space, choice)
+            if example is not None and self.writer.stage(example.packet.destination, way):
+                return example
+        return None
+
+
+def _end(link: Link | None, other: Link | None, family: Family) -> int:
+    if link is not None:
+        return link.far(family)
+    assert other is not None
+    return other.near(family)
+
+
+def neighbours(rule: Rule, packet: Packet) -> Iterator[Packet]:
+    """Packets like one that meets a rule, but just outside one of the rule's boundaries."""
+    for match in rule.matches:
+        match match:
+            case AddressMatch(side, net, negate) if not negate:
+                address = address_outside(net)
+                if address is not None and side is Side.SOURCE:
+                    yield replace(packet, source=address)
+            case TcpMatch(source, destination) | UdpMatch(source, destination):
+                if source is not None:
+                    yield from _other_ports(packet, (source.ports,), Side.SOURCE)
+                if destination is not None:
+                    yield from _other_ports(packet, (destination.ports,), Side.DESTINATION)
+            case MultiportMatch(side, ports):
+                if side is not PortSide.SOURCE:
+                    yield from _other_ports(packet, ports, Side.DESTINATION)
+                if side is not PortSide.DESTINATION:
+                    yield from _other_ports(packet, ports, Side.SOURCE)
+            case _:
+                pass
+
+
+def _other_ports(packet: Packet, spans: tuple[PortRange, ...], side: Side) -> Iterator[Packet]:
+    for span in spans:
+        for port in (span.first - 1, span.last + 1):
+            if 0 < port <= _TOP_PORT and not any(port in other for other in spans):
+                if side is Side.SOURCE:
+                    yield replace(packet, source_port=port)
+                else:
+                    yield replace(packet, destination_port=port)
