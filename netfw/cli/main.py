@@ -15,6 +15,7 @@ from netfw.errors import ExitCode, NetfwError, UsageError
 
 VERBS = {
     "verify": "show on this kernel that packets go as documented and as predicted",
+    "check": "find rules that can never match, that change nothing, or that mislead",
     "prove": "prove that a policy's rules do what it says, for every packet there can be",
     "explain": "say how a packet goes through rules or a policy, and which rule decides",
     "compile": "print the iptables rules of a policy",

@@ -20,6 +20,37 @@ def read_rules(name: str, family: Family) -> Ruleset:
     """
     from netfw.facts.iptables_save import parse_ruleset
 
+    return parse_ruleset(_read(name), family, _called(name))
+
+
+def read_rules_of_some_family(name: str, family: Family | None) -> Ruleset:
+    """The same where the family may be left out: a file tells by its addresses and protocols.
+
+    Raises FactError; the one for IPv4 where neither family fits.
+    """
+    from netfw.facts.iptables_save import parse_ruleset
+    from netfw.ir.names import Family
+
+    text = _read(name)
+    if family is not None:
+        return parse_ruleset(text, family, _called(name))
+    if "ipv6-icmp" in text or "icmp6" in text:
+        return parse_ruleset(text, Family.IPV6, _called(name))
+    try:
+        return parse_ruleset(text, Family.IPV4, _called(name))
+    except FactError:
+        try:
+            return parse_ruleset(text, Family.IPV6, _called(name))
+        except FactError:
+            pass
+        raise
+
+
+def _called(name: str) -> str:
+    return "<stdin>" if name == "-" else name
+
+
+def _read(name: str) -> str:
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except FileNotFoundError:
@@ -27,7 +58,7 @@ def read_rules(name: str, family: Family) -> Ruleset:
     except OSError as error:
         raise FactError.at(name, f"cannot be read: {error.strerror}") from None
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise FactError.at(
@@ -35,4 +66,3 @@ def read_rules(name: str, family: Family) -> Ruleset:
             f"byte {data[error.start]:#04x} is not UTF-8",
             "rules are text as iptables-save prints them",
         ) from None
-    return parse_ruleset(text, family, "<stdin>" if name == "-" else name)

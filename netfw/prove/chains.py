@@ -198,7 +198,7 @@ class Chains:
                 value = space.state_variables[name]
                 read.add(name)
             if source_mask >> bit & 1:
-                value ^= space.state_variables[other]
+                value = space.either(value, space.state_variables[other])
                 read.add(other)
             writes[name] = Write(condition, condition & value)
         return Summary(writes=writes, reads=reads | read)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netfw.ir.match import ConnectionState
@@ -24,7 +23,7 @@ _ODD_NETS = {
     Family.IPV6: tuple(map(Net.parse, ("::/8", "ff00::/8", "fe80::/10"))),
 }
 """Addresses that hosts do not take from a link, or not as those of one host."""
-_MAX_MARK_BITS = 32
+_MARK_BITS = 32
 _USUAL_FLAGS = {ConnectionState.NEW: SYN, ConnectionState.INVALID: 0}
 """A segment without flags is invalid by itself (tcp_valid_flags in nf_conntrack_proto_tcp.c)."""
 
@@ -55,104 +54,108 @@ def example_of(space: Space, of: Bdd) -> Example | None:
     if of == space.false:
         return None
     chooser = _Chooser(space, of)
-    state = STATES[chooser.lowest(Field.STATE)]
-    dnat, snat = bool(chooser.lowest(Field.DNAT)), bool(chooser.lowest(Field.SNAT))
-    is_reply = bool(chooser.lowest(Field.REPLY))
     icmp = ICMP if space.family is Family.IPV4 else ICMPV6
-    protocol = chooser.first_of(Field.PROTOCOL, (TCP, UDP, icmp))
-    fragment = bool(chooser.lowest(Field.FRAGMENT))
-    mark = 0
-    for bit in range(_MAX_MARK_BITS):
-        name = mark_bit(bit)
-        if name in space.state_variables and chooser.bit(name):
-            mark |= 1 << bit
-    destination = chooser.address(Field.DESTINATION)
-    source = chooser.address(Field.SOURCE, avoid=destination)
     echo = 8 if space.family is Family.IPV4 else 128
-    icmp_type = chooser.first_of(Field.ICMP_TYPE, (echo,)) if protocol == icmp else 0
-    icmp_code = chooser.lowest(Field.ICMP_CODE) if protocol == icmp else 0
-    destination_port = source_port = flags = 0
-    if protocol in PORT_PROTOCOLS:
-        destination_port = chooser.first_of(Field.DESTINATION_PORT, (80, 443, 53, 1))
-        source_port = chooser.first_of(Field.SOURCE_PORT, (40000, 1024, 1))
-    if protocol == TCP:
-        usual = _USUAL_FLAGS.get(state, ACK)
-        flags = chooser.first_of(Field.TCP_FLAGS, (usual, SYN, ACK))
+    chooser.prefer_first(Field.STATE, tuple(range(len(STATES))))
+    chooser.prefer_first(Field.PROTOCOL, (TCP, UDP, icmp))
+    chooser.prefer_host(Field.DESTINATION)
+    destination = chooser.address(Field.DESTINATION)
+    chooser.prefer(~space.equal(Field.SOURCE, destination))
+    chooser.prefer_host(Field.SOURCE)
+    chooser.prefer_first(Field.ICMP_TYPE, (echo,))
+    chooser.prefer_first(Field.DESTINATION_PORT, (80, 443, 53, 1))
+    chooser.prefer_first(Field.SOURCE_PORT, (40000, 1024, 1))
+    state = STATES[chooser.value(Field.STATE)]
+    chooser.prefer_first(Field.TCP_FLAGS, (_USUAL_FLAGS.get(state, ACK), SYN, ACK))
     names = space.interfaces.names
-    comes_by, leaves_by = (
-        names[chooser.first_of(field, tuple(range(1, len(names)))) % len(names)]
-        for field in (Field.IN_INTERFACE, Field.OUT_INTERFACE)
-    )
-    packet = Packet(
-        space.family,
-        source,
-        destination,
-        protocol,
-        source_port=source_port,
-        destination_port=destination_port,
-        tcp_flags=flags,
-        icmp_type=icmp_type,
-        icmp_code=icmp_code,
-        in_interface=comes_by,
-        mark=mark,
-        fragment=fragment,
-    )
-    return Example(packet, leaves_by, state, is_reply, dnat, snat, tuple(chooser.oracles()))
+    for field in (Field.IN_INTERFACE, Field.OUT_INTERFACE):
+        chooser.prefer_first(field, tuple(range(1, len(names))))
+    return chooser.example(icmp)
 
 
 class _Chooser:
-    """Fixes one field after the other, and keeps what is left of the set."""
+    """Narrows a set by wishes, each granted where the set allows it; then its lowest member."""
 
     def __init__(self, space: Space, of: Bdd) -> None:
         self.space = space
         self.left = of
 
-    def _try(self, narrower: Bdd) -> bool:
+    def prefer(self, narrower: Bdd) -> bool:
+        """Keep to a smaller set, unless nothing would be left."""
         joined = self.left & narrower
         if joined == self.space.false:
             return False
         self.left = joined
         return True
 
-    def bit(self, name: str) -> bool:
-        """The value of a variable, 0 if it can be."""
-        variable = self.space.variable(name)
-        if self._try(~variable):
-            return False
-        self._try(variable)
-        return True
+    def prefer_first(self, field: Field, wanted: tuple[int, ...]) -> None:
+        """The first of these values that is possible."""
+        for value in wanted:
+            if self.prefer(self.space.equal(field, value)):
+                return
 
-    def lowest(self, field: Field) -> int:
-        """The smallest value of a field."""
-        value = 0
-        for name in self.space.names_of(field):
-            value = value << 1 | self.bit(name)
+    def prefer_host(self, field: Field) -> None:
+        """An address that a host can have."""
+        space = self.space
+        for bad in _ODD_NETS[space.family]:
+            self.prefer(~space.in_net(field, bad))
+        for net in _PLAIN_NETS[space.family]:
+            if self.prefer(space.in_net(field, net)):
+                # not the address that stands for the network itself
+                self.prefer(~space.equal(field, net.address))
+                return
+
+    def address(self, field: Field) -> int:
+        """The lowest address that is left, which is kept."""
+        value = self.value(field)
+        self.prefer(self.space.equal(field, value))
         return value
 
-    def first_of(self, field: Field, wanted: tuple[int, ...]) -> int:
-        """The first of these values that is possible, else the smallest value there is."""
-        for value in wanted:
-            if self._try(self.space.equal(field, value)):
-                return value
-        return self.lowest(field)
+    def value(self, field: Field) -> int:
+        """A field of the lowest member."""
+        return self._number(self.space.lowest(self.left), field)
 
-    def address(self, field: Field, avoid: int | None = None) -> int:
-        """An address that a host can have, if there is one in the set."""
+    def _number(self, member: dict[str, bool], field: Field) -> int:
+        number = 0
+        for name in self.space.names_of(field):
+            number = number << 1 | member.get(name, False)
+        return number
+
+    def example(self, icmp: int) -> Example:
+        """The lowest member as a packet."""
         space = self.space
-        if avoid is not None:
-            self._try(~space.equal(field, avoid))
-        for bad in _ODD_NETS[space.family]:
-            self._try(~space.in_net(field, bad))
-        for net in _PLAIN_NETS[space.family]:
-            if self._try(space.in_net(field, net)):
-                # not the address that stands for the network itself
-                self._try(~space.equal(field, net.address))
-                break
-        return self.lowest(field)
-
-    def oracles(self) -> Iterator[tuple[object, bool]]:
-        """The questions that matter, with their answers."""
-        support = self.space.support(self.left)
-        for name, key in self.space.oracle_names.items():
-            if name in support:
-                yield key, self.bit(name)
+        member = space.lowest(self.left)
+        value = {field: self._number(member, field) for field in Field}
+        protocol = value[Field.PROTOCOL]
+        has_ports, is_icmp = protocol in PORT_PROTOCOLS, protocol == icmp
+        marks = (bit for bit in range(_MARK_BITS) if member.get(mark_bit(bit), False))
+        names = space.interfaces.names
+        packet = Packet(
+            space.family,
+            value[Field.SOURCE],
+            value[Field.DESTINATION],
+            protocol,
+            source_port=value[Field.SOURCE_PORT] if has_ports else 0,
+            destination_port=value[Field.DESTINATION_PORT] if has_ports else 0,
+            tcp_flags=value[Field.TCP_FLAGS] if protocol == TCP else 0,
+            icmp_type=value[Field.ICMP_TYPE] if is_icmp else 0,
+            icmp_code=value[Field.ICMP_CODE] if is_icmp else 0,
+            in_interface=names[value[Field.IN_INTERFACE]],
+            mark=sum(1 << bit for bit in marks),
+            fragment=bool(value[Field.FRAGMENT]),
+        )
+        support = space.support(self.left)
+        oracles = tuple(
+            (key, member.get(name, False))
+            for name, key in space.oracle_names.items()
+            if name in support
+        )
+        return Example(
+            packet,
+            names[value[Field.OUT_INTERFACE]],
+            STATES[value[Field.STATE]],
+            bool(value[Field.REPLY]),
+            bool(value[Field.DNAT]),
+            bool(value[Field.SNAT]),
+            oracles,
+        )

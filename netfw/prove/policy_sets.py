@@ -51,7 +51,7 @@ class Meaning:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
+class Stage:
     """Rules that judge together, each with the packets it is about; ``where`` they do."""
 
     where: Bdd
@@ -97,7 +97,7 @@ class PolicySets:
         space = self.space
         found = Meaning(space.false, space.false, {})
         stopped = space.false
-        for stage in self._stages(kind):
+        for stage in self.stages(kind):
             judged = self._judge_stage(stage)
             late = stage.where & ~stopped
             for what, those in judged.effects.items():
@@ -114,32 +114,33 @@ class PolicySets:
         found.allowed &= ~stopped
         return found
 
-    def _stages(self, kind: PathKind) -> Iterable[_Stage]:
+    def stages(self, kind: PathKind) -> Iterable[Stage]:
+        """The stages of a path, in order."""
         policy, space = self.policy, self.space
         if kind is PathKind.IN:
             for endpoint in policy.endpoints:
                 direction = Direction.INGRESS if endpoint.is_host else Direction.EGRESS
                 rules = self._rules_at(endpoint, direction)
-                yield _Stage(self.at(Field.IN_INTERFACE, endpoint), rules, with_basics=True)
+                yield Stage(self.at(Field.IN_INTERFACE, endpoint), rules, with_basics=True)
         elif kind is PathKind.OUT:
             for endpoint in policy.endpoints:
                 if endpoint.is_host and policy.is_covered(endpoint, Direction.EGRESS):
                     rules = self._rules_at(endpoint, Direction.EGRESS)
-                    yield _Stage(self.at(Field.OUT_INTERFACE, endpoint), rules, with_basics=True)
+                    yield Stage(self.at(Field.OUT_INTERFACE, endpoint), rules, with_basics=True)
         else:
             for endpoint in policy.workloads:
                 rules = self._rules_at(endpoint, Direction.EGRESS)
-                yield _Stage(self.at(Field.IN_INTERFACE, endpoint), rules)
+                yield Stage(self.at(Field.IN_INTERFACE, endpoint), rules)
             where = space.any_of(
                 self.at(side, endpoint)
                 for endpoint in policy.endpoints
                 if policy.is_covered(endpoint, Direction.FORWARD)
                 for side in (Field.IN_INTERFACE, Field.OUT_INTERFACE)
             )
-            yield _Stage(where, self._forward_rules(), policy.dnats)
+            yield Stage(where, self._forward_rules(), policy.dnats)
             for endpoint in policy.workloads:
                 rules = self._rules_at(endpoint, Direction.INGRESS)
-                yield _Stage(self.at(Field.OUT_INTERFACE, endpoint), rules)
+                yield Stage(self.at(Field.OUT_INTERFACE, endpoint), rules)
 
     def _rules_at(self, endpoint: Endpoint, direction: Direction) -> list[tuple[PolicyRule, Bdd]]:
         return [
@@ -148,27 +149,45 @@ class PolicySets:
             for rule in entry.rules(direction)
         ]
 
-    def _judge_stage(self, stage: _Stage) -> Meaning:
+    def open_in(self, stage: Stage) -> Bdd:
+        """What the stage's rules are asked about: neither part of a connection nor invalid, nor
+        what is always allowed."""
         space = self.space
-        going_on = space.in_state(ConnectionState.ESTABLISHED, ConnectionState.RELATED)
-        invalid = space.in_state(ConnectionState.INVALID)
-        open_ = ~going_on & ~invalid
-        first = going_on
-        if stage.with_basics and space.family is Family.IPV6:
-            basics = space.equal(Field.PROTOCOL, ICMPV6) & space.any_of(
-                space.equal(Field.ICMP_TYPE, kind) for kind in _NEIGHBOUR_TYPES
-            )
-            first |= open_ & basics
-            open_ &= ~basics
-        outcome = self._first_match(stage.asked)
-        undecided = open_ & ~outcome.decided
-        translated = space.any_of(
+        states = (
+            ConnectionState.ESTABLISHED,
+            ConnectionState.RELATED,
+            ConnectionState.INVALID,
+        )
+        return ~space.in_state(*states) & ~self._basics(stage)
+
+    def _basics(self, stage: Stage) -> Bdd:
+        space = self.space
+        if not stage.with_basics or space.family is not Family.IPV6:
+            return space.false
+        return space.equal(Field.PROTOCOL, ICMPV6) & space.any_of(
+            space.equal(Field.ICMP_TYPE, kind) for kind in _NEIGHBOUR_TYPES
+        )
+
+    def translated(self, stage: Stage) -> Bdd:
+        """What the port forwards of a stage let through behind all its rules."""
+        space = self.space
+        return space.any_of(
             self.at_any(Field.IN_INTERFACE, dnat.inputs)
             & space.flag(Field.DNAT)
             & self._of_conditions(dnat.translated(space.family))
             for dnat in stage.dnats
         )
-        allowed = first | (open_ & outcome.allowed) | (undecided & translated)
+
+    def _judge_stage(self, stage: Stage) -> Meaning:
+        space = self.space
+        going_on = space.in_state(ConnectionState.ESTABLISHED, ConnectionState.RELATED)
+        invalid = space.in_state(ConnectionState.INVALID)
+        open_ = self.open_in(stage)
+        basics = self._basics(stage) & ~going_on & ~invalid
+        outcome = self._first_match(stage.asked)
+        undecided = open_ & ~outcome.decided
+        allowed = going_on | basics | (open_ & outcome.allowed)
+        allowed |= undecided & self.translated(stage)
         rejected = open_ & outcome.rejected
         tcp = space.equal(Field.PROTOCOL, TCP)
         kinds: dict[Target, Bdd] = {
@@ -193,30 +212,18 @@ class PolicySets:
         """Packets that come in or leave by one of these endpoints."""
         return self.space.any_of(self.at(side, endpoint) for endpoint in endpoints)
 
-    def _first_match(self, asked: list[tuple[PolicyRule, Bdd]]) -> _Outcome:
+    def _first_match(self, asked: list[tuple[PolicyRule, Bdd]]) -> Outcome:
         """The first rule that matches decides, folded in a balanced tree."""
-        level = [self._outcome(rule, those) for rule, those in asked]
+        level = [outcome_of(self.space, rule, those) for rule, those in asked]
         if not level:
             nobody = self.space.false
-            return _Outcome(nobody, nobody, nobody, {})
+            return Outcome(nobody, nobody, nobody, {})
         while len(level) > 1:
             level = [
-                _then(level[at], level[at + 1]) if at + 1 < len(level) else level[at]
+                then_outcome(level[at], level[at + 1]) if at + 1 < len(level) else level[at]
                 for at in range(0, len(level), 2)
             ]
         return level[0]
-
-    def _outcome(self, rule: PolicyRule, those: Bdd) -> _Outcome:
-        nobody = self.space.false
-        if rule.action is Action.LOG:
-            assert rule.log is not None
-            return _Outcome(nobody, nobody, nobody, {_log_effect(rule.log): those})
-        return _Outcome(
-            those,
-            those if rule.action is Action.ALLOW else nobody,
-            those if rule.action is Action.REJECT else nobody,
-            {},
-        )
 
     def _conditions(self, rule: PolicyRule) -> Bdd:
         return self._of_conditions(rule.conditions(self.space.family))
@@ -327,7 +334,7 @@ class PolicySets:
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class Outcome:
     """What a list of rules decides, before states and defaults."""
 
     decided: Bdd
@@ -336,13 +343,28 @@ class _Outcome:
     logged: dict[Effect, Bdd]
 
 
-def _then(first: _Outcome, second: _Outcome) -> _Outcome:
+def outcome_of(space: Space, rule: PolicyRule, those: Bdd) -> Outcome:
+    """What a single rule decides of the packets it is about."""
+    nobody = space.false
+    if rule.action is Action.LOG:
+        assert rule.log is not None
+        return Outcome(nobody, nobody, nobody, {_log_effect(rule.log): those})
+    return Outcome(
+        those,
+        those if rule.action is Action.ALLOW else nobody,
+        those if rule.action is Action.REJECT else nobody,
+        {},
+    )
+
+
+def then_outcome(first: Outcome, second: Outcome) -> Outcome:
+    """One list of rules, then another for what the first leaves undecided."""
     open_ = ~first.decided
     logged = dict(first.logged)
     for what, those in second.logged.items():
         late = open_ & those
         logged[what] = logged[what] | late if what in logged else late
-    return _Outcome(
+    return Outcome(
         first.decided | second.decided,
         first.allowed | (open_ & second.allowed),
         first.rejected | (open_ & second.rejected),

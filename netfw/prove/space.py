@@ -23,7 +23,6 @@ class Bdd(Protocol):
 
     def __and__(self, other: Bdd, /) -> Bdd: ...
     def __or__(self, other: Bdd, /) -> Bdd: ...
-    def __xor__(self, other: Bdd, /) -> Bdd: ...
     def __invert__(self) -> Bdd: ...
     def __len__(self) -> int: ...
 
@@ -174,6 +173,11 @@ class Space:
         chosen: Bdd = self.manager.ite(condition, then, otherwise)
         return chosen
 
+    def either(self, one: Bdd, other: Bdd) -> Bdd:
+        """The packets that are in one set and not in the other."""
+        found: Bdd = self.manager.apply("xor", one, other)
+        return found
+
     def any_of(self, sets: Iterable[Bdd]) -> Bdd:
         """The union, folded in a balanced tree: far faster than one by one."""
         level = list(sets)
@@ -286,6 +290,19 @@ class Space:
     def pick(self, of: Bdd) -> dict[str, bool] | None:
         """One member: the values of the variables that matter; None for the empty set."""
         found: dict[str, bool] | None = self.manager.pick(of)
+        return found
+
+    def lowest(self, of: Bdd) -> dict[str, bool]:
+        """The member that has 0 wherever it can, the first variables first; what is not named is
+        0. Raises ValueError for the empty set."""
+        if of == self.false:
+            raise ValueError("the empty set has no member")
+        found: dict[str, bool] = {}
+        here: Any = of
+        while here != self.true:
+            low, high = (~here.low, ~here.high) if here.negated else (here.low, here.high)
+            found[here.var] = low == self.false
+            here = high if low == self.false else low
         return found
 
     def exponent(self, of: Bdd) -> float:

@@ -6,8 +6,9 @@ stage can hold it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from netfw.ir.match import (
     AddressMatch,
@@ -64,6 +65,9 @@ class ProofProbes:
         self.reach = Reach(self._paths)
         self.reachable: frozenset[Place] = frozenset(self.reach.hits)
         self._sent: set[Packet] = set()
+        self._own = _Addresses(self.space, Field.SOURCE)
+        self._adopted = _Addresses(self.space, Field.DESTINATION)
+        self._behind = _Addresses(self.space, Field.DESTINATION)
         self._known_ways: dict[tuple[str, str], Bdd] = {}
         self._stageable = self._make_stageable()
 
@@ -218,9 +222,7 @@ class ProofProbes:
         """A packet with addresses of the stage where they are in the set, else others."""
         space, layout, family = self.space, self.writer.layout, self.space.family
         own = _end(way.came_by, way.leaves_by, family)
-        those &= ~space.any_of(
-            space.equal(Field.SOURCE, address) for known, address in layout.own if known is family
-        )
+        those &= ~self._own.of(layout.own)
         # a source port of its own, so that no probe meets another's connection
         unique = space.equal(Field.SOURCE_PORT, self.writer.next_source_port)
         for wish in (unique, space.equal(Field.SOURCE, own)):
@@ -231,16 +233,30 @@ class ProofProbes:
         if nearby != space.false:
             return example_of(space, nearby)
         # one address lies in one place only
-        taken = {
-            *(address for known, address in layout.behind if known is family),
-            *(address for known, address in layout.own if known is family),
-        }
-        free = those & ~space.any_of(space.equal(Field.DESTINATION, address) for address in taken)
+        free = those & ~self._behind.of(layout.behind) & ~self._adopted.of(layout.own)
         for choice in (free, those):
             example = example_of(space, choice)
             if example is not None and self.writer.stage(example.packet.destination, way):
                 return example
         return None
+
+
+class _Addresses:
+    """The set of packets with one of some addresses, which become more and never fewer."""
+
+    def __init__(self, space: Space, field: Field) -> None:
+        self._space, self._field = space, field
+        self._known = 0
+        self._those = space.false
+
+    def of(self, places: Mapping[tuple[Family, int], Link]) -> Bdd:
+        """Packets with an address of the space's family among these, in order of arrival."""
+        new = list(islice(places, self._known, None))
+        self._known += len(new)
+        for family, address in new:
+            if family is self._space.family:
+                self._those |= self._space.equal(self._field, address)
+        return self._those
 
 
 def _end(link: Link | None, other: Link | None, family: Family) -> int:

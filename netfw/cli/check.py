@@ -1,0 +1,101 @@
+"""``netfw check POLICY`` and ``netfw check --rules FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from netfw.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from netfw.prove.finding import Finding
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument(
+        "policy", nargs="?", metavar="POLICY", help="a policy file, or - for standard input"
+    )
+    parser.add_argument(
+        "--rules", metavar="FILE", help="check rules as iptables-save prints them, anybody's"
+    )
+    parser.add_argument(
+        "--family",
+        choices=("4", "6"),
+        help="IP family of --rules; default: what the file looks like",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="explain each kind of finding"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print findings; 0 without any (notes apart), 1 with some."""
+    if (arguments.policy is None) is (arguments.rules is None):
+        raise UsageError.at("netfw check", "give either a policy or --rules FILE", "not both")
+    if arguments.family is not None and arguments.rules is None:
+        raise UsageError.at("--family", "a policy is checked for both families")
+    # see netfw/cli/prove.py: many objects, hardly a cycle
+    gc.disable()
+    findings, subject = _find(arguments)
+    if arguments.json:
+        sys.stdout.write(_json(findings))
+    else:
+        for finding in findings:
+            print(finding)
+        if arguments.verbose:
+            _explain(findings)
+        warnings = sum(not finding.is_note for finding in findings)
+        notes = len(findings) - warnings
+        print(f"{subject}: {_count(warnings, 'warning')}, {_count(notes, 'note')}")
+    failed = any(not finding.is_note for finding in findings)
+    return int(ExitCode.DIFFERENCES if failed else ExitCode.OK)
+
+
+def _find(arguments: argparse.Namespace) -> tuple[list[Finding], str]:
+    if arguments.rules is not None:
+        from netfw.cli.rules_file import read_rules_of_some_family
+        from netfw.ir.names import Family
+        from netfw.prove.lint_rules import lint_rules
+
+        family = None if arguments.family is None else Family(int(arguments.family))
+        ruleset = read_rules_of_some_family(arguments.rules, family)
+        subject = f"{arguments.rules} ({ruleset.family}, {ruleset.rule_count} rules)"
+        return lint_rules(ruleset), subject
+    from netfw.cli.policy_file import read_policy
+    from netfw.prove.lint_policy import lint_policy
+
+    policy = read_policy(arguments.policy)
+    return lint_policy(policy), policy.file
+
+
+def _explain(findings: list[Finding]) -> None:
+    for kind in dict.fromkeys(finding.kind for finding in findings):
+        print(f"\n{kind.code}: {kind.explanation}")
+    if findings:
+        print()
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _json(findings: list[Finding]) -> str:
+    data = {
+        "schema": 1,
+        "findings": [
+            {
+                "code": finding.kind.code,
+                "level": "note" if finding.is_note else "warning",
+                "where": str(finding.where),
+                "text": finding.text,
+                "explanation": finding.kind.explanation,
+            }
+            for finding in findings
+        ],
+    }
+    return json.dumps(data, indent=1) + "\n"

@@ -1,0 +1,203 @@
+"""Lint of a policy, by its own meaning: rules that can never decide, and what is left open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from netfw.ir.names import Family
+from netfw.policy.model import Action, Direction, Policy, PolicyRule
+from netfw.policy.traffic import ANY
+from netfw.prove.finding import Finding, Kind
+from netfw.prove.interfaces import Interfaces, patterns_of_policy
+from netfw.prove.path import PathKind, possible
+from netfw.prove.policy_sets import Outcome, PolicySets, Stage, outcome_of, then_outcome
+from netfw.prove.space import Bdd, Space
+
+_SHADOWERS_NAMED = 3
+
+
+@dataclass(slots=True)
+class _Use:
+    """What became of a rule over all stages and families in which it stands."""
+
+    rule: PolicyRule
+    is_met: bool = False
+    is_wanted: bool = False
+    """Whether any packet could meet it if it stood alone."""
+    takers: dict[str, PolicyRule] = field(default_factory=dict)
+    """Rules before it that take its packets."""
+    matters: bool = False
+    """Whether packets that meet it would end otherwise without it."""
+    matters_to_rules: bool = False
+    """Whether that would be by another rule, and not by the default."""
+
+
+def lint_policy(policy: Policy) -> list[Finding]:
+    """Every finding of a policy, in the order of the file."""
+    uses: dict[int, _Use] = {}
+    for family in Family:
+        interfaces = Interfaces(patterns_of_policy(policy))
+        space = Space(family, interfaces, policy.field.mask)
+        sets = PolicySets(space, policy)
+        for kind in PathKind:
+            for stage in sets.stages(kind):
+                _StageLint(space, sets, stage, uses).run()
+    found = [*_of_rules(policy, uses), *_of_endpoints(policy), *_any_to_any(policy)]
+    return sorted(found, key=_line)
+
+
+def _line(finding: Finding) -> tuple[int, int]:
+    where = finding.where
+    return (0, 0) if isinstance(where, str) else (where.line, where.column)
+
+
+class _StageLint:
+    """One stage: which of its rules are met, and which change anything."""
+
+    def __init__(
+        self, space: Space, sets: PolicySets, stage: Stage, uses: dict[int, _Use]
+    ) -> None:
+        self.space = space
+        self.stage = stage
+        self.uses = uses
+        self.open = stage.where & sets.open_in(stage) & possible(space)
+        self.translated = sets.translated(stage)
+
+    def run(self) -> None:
+        hits = self._hits()
+        self._effects(hits)
+
+    def _hits(self) -> list[Bdd]:
+        """The packets that come to each rule and meet it."""
+        space, left = self.space, self.open
+        hits: list[Bdd] = []
+        for at, (rule, those) in enumerate(self.stage.asked):
+            use = self.uses.setdefault(id(rule), _Use(rule))
+            met = left & those
+            hits.append(met)
+            use.is_met = use.is_met or met != space.false
+            wanted = self.open & those
+            if wanted != space.false:
+                use.is_wanted = True
+                if met == space.false and not use.is_met:
+                    self._note_takers(use, wanted, hits[:at])
+            if rule.action.decides:
+                left &= ~those
+        return hits
+
+    def _note_takers(self, use: _Use, wanted: Bdd, hits: list[Bdd]) -> None:
+        for at, taken in enumerate(hits):
+            earlier = self.stage.asked[at][0]
+            if not earlier.action.decides or wanted & taken == self.space.false:
+                continue
+            use.takers[earlier.identity] = earlier
+            wanted &= ~taken
+            if wanted == self.space.false:
+                return
+
+    def _effects(self, hits: list[Bdd]) -> None:
+        """From the last rule back: would the rest decide the same?"""
+        space = self.space
+        rest = Outcome(space.false, space.false, space.false, {})
+        for (rule, those), met in zip(reversed(self.stage.asked), reversed(hits), strict=True):
+            use = self.uses[id(rule)]
+            if met != space.false:
+                allowed = rest.allowed | (self.translated & ~rest.decided)
+                same = {
+                    Action.ALLOW: allowed,
+                    Action.DENY: ~allowed & ~rest.rejected,
+                    Action.REJECT: rest.rejected,
+                    Action.LOG: space.false,
+                }[rule.action]
+                logged = space.any_of(rest.logged.values())
+                if met & (~same | logged) != space.false:
+                    use.matters = True
+                if met & ~rest.decided == space.false:
+                    use.matters_to_rules = True
+            rest = then_outcome(outcome_of(space, rule, those), rest)
+
+
+def _of_rules(policy: Policy, uses: Mapping[int, _Use]) -> Iterator[Finding]:
+    first: dict[object, PolicyRule] = {}
+    for name, side, rule in _listed(policy):
+        meaning = (name, side, rule.action, frozenset(rule.traffic), rule.log)
+        key = (*meaning, frozenset(rule.sources), frozenset(rule.destinations))
+        earlier = first.setdefault(key, rule)
+        yield from _of_rule(rule, uses.get(id(rule)), earlier)
+
+
+def _listed(policy: Policy) -> Iterator[tuple[str, Direction, PolicyRule]]:
+    """Every rule with its list: the policy's name and the direction."""
+    for entry in policy.endpoint_policies:
+        for side in (Direction.INGRESS, Direction.EGRESS):
+            yield from ((entry.name, side, rule) for rule in entry.rules(side))
+    for forward in policy.forward_policies:
+        yield from ((forward.name, Direction.FORWARD, rule) for rule in forward.rules)
+
+
+def _of_rule(rule: PolicyRule, use: _Use | None, same: PolicyRule) -> Iterator[Finding]:
+    name = f"'{rule.origin.text}'"
+    where = rule.origin.where
+    if same is not rule:
+        text = f"{name} says the same as line {same.origin.where.line}"
+        yield Finding(Kind.DUPLICATE, where, text)
+    elif use is None or not use.is_wanted:
+        yield Finding(Kind.NEVER_MATCHES, where, f"{name} can be met by no packet")
+    elif not use.is_met:
+        takers = list(use.takers.values())
+        named = "; ".join(
+            f"line {taker.origin.where.line}: '{taker.origin.text}'"
+            for taker in takers[:_SHADOWERS_NAMED]
+        )
+        more = len(takers) - _SHADOWERS_NAMED
+        tail = f" and {more} more" if more > 0 else ""
+        text = f"{name} is never met: rules before it take all its packets ({named}{tail})"
+        yield Finding(Kind.SHADOWED, where, text)
+    elif not use.matters and rule.action.decides:
+        if use.matters_to_rules:
+            text = f"{name} changes nothing: rules behind it decide the same"
+            yield Finding(Kind.CHANGES_NOTHING, where, text)
+        else:
+            text = f"{name} changes nothing: what no rule matches is denied anyway"
+            yield Finding(Kind.CHANGES_NOTHING, where, text, is_note=True)
+
+
+def _of_endpoints(policy: Policy) -> Iterator[Finding]:
+    for endpoint in policy.endpoints:
+        spoken_of = (
+            any(endpoint in entry.at for entry in policy.endpoint_policies)
+            or any(endpoint in entry.named for entry in policy.forward_policies)
+            or any(endpoint in dnat.inputs for dnat in policy.dnats)
+        )
+        if not spoken_of:
+            yield Finding(
+                Kind.NO_POLICY,
+                endpoint.where,
+                f"no policy speaks of endpoint '{endpoint.name}': nothing may come in by it",
+            )
+
+
+def _any_to_any(policy: Policy) -> Iterator[Finding]:
+    """Rules that ask for nothing; between two endpoints that may be meant, at one it opens it."""
+    for entry in policy.endpoint_policies:
+        for rule in entry.ingress:
+            if rule.action is Action.ALLOW and _asks_nothing(rule):
+                names = ", ".join(endpoint.name for endpoint in entry.at)
+                text = f"'{rule.origin.text}' lets everything in by {names}"
+                yield Finding(Kind.ANY_TO_ANY, rule.origin.where, text)
+    for forward in policy.forward_policies:
+        for rule in forward.rules:
+            open_end = not forward.sources or not forward.destinations
+            if rule.action is Action.ALLOW and _asks_nothing(rule) and open_end:
+                end = "from" if not forward.sources else "to"
+                text = f"'{rule.origin.text}' lets everything through, {end} any interface"
+                yield Finding(Kind.ANY_TO_ANY, rule.origin.where, text)
+
+
+def _asks_nothing(rule: PolicyRule) -> bool:
+    everywhere = all(
+        not nets or {net.family for net in nets if net.mask == 0} == set(Family)
+        for nets in (rule.sources, rule.destinations)
+    )
+    return ANY in rule.traffic and everywhere
