@@ -41,7 +41,8 @@ class Tuple(NamedTuple):
         family, protocol, source, source_port, destination, destination_port = self
         if protocol in _ECHO_REPLY:
             answer = _ECHO_REPLY[protocol].get(destination_port >> 8)
-            kind = destination_port if answer is None else answer << 8
+            # the code stays as it is (nf_conntrack_invert_icmp_tuple)
+            kind = destination_port if answer is None else answer << 8 | destination_port & 0xFF
             return Tuple(family, protocol, destination, source_port, source, kind)
         return Tuple(family, protocol, destination, destination_port, source, source_port)
 

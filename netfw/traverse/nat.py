@@ -12,7 +12,7 @@ from netfw.ir.names import Family, Hook
 from netfw.ir.target import Dnat, Masquerade, NatRange, Redirect, Snat
 from netfw.traverse.connection import Conntrack, Tuple
 from netfw.traverse.hooks import NAT_SIDE_IS_DESTINATION
-from netfw.traverse.host_facts import HostFacts
+from netfw.traverse.host_facts import HostFacts, InterfaceAddress
 from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.skb import Skb
 
@@ -41,11 +41,7 @@ def bind(
         case Snat(to) | Dnat(to):
             chosen = _chosen(to, None)
         case Masquerade(to):
-            route = facts.route(skb.packet.family, skb.destination, skb.mark)
-            toward = skb.destination
-            if route is not None and route.next_hop is not None:
-                toward = route.next_hop
-            address = facts.source_for(skb.packet.family, skb.out_interface, toward)
+            address = _masquerade_address(skb, facts)
             if address is None:
                 return Unknowable(f"no known address of {skb.out_interface} to masquerade with")
             chosen = _chosen(to, address)
@@ -176,6 +172,25 @@ def _chosen(to: NatRange, address: int | None) -> tuple[int | None, int | None] 
     if first_port != last_port:
         return Unknowable("the kernel picks a port of a range")
     return address, first_port
+
+
+def _masquerade_address(skb: Skb, facts: HostFacts) -> int | None:
+    family, interface = skb.packet.family, skb.out_interface
+    if family is Family.IPV4:
+        route = facts.route(family, skb.destination, skb.mark)
+        toward = skb.destination
+        if route is not None and route.next_hop is not None:
+            toward = route.next_hop
+        return facts.source_for(family, interface, toward)
+    # ipv6_dev_get_saddr: of the interface's addresses, the one that shares the longest prefix
+    # with the destination (rule 8 of RFC 6724), and of several the first
+    mine = [a for a in facts.addresses.get(interface, ()) if a.family is family]
+
+    def shared(candidate: InterfaceAddress) -> int:
+        same = family.bits - (candidate.address ^ skb.destination).bit_length()
+        return min(same, candidate.prefix_length)
+
+    return max(mine, key=shared).address if mine else None
 
 
 def _redirect_address(skb: Skb, hook: Hook, facts: HostFacts) -> int | None:

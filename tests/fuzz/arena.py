@@ -63,7 +63,7 @@ class Ground:
         enter = self._stack.enter_context
         plan = layout()
         self.stage = enter(Stage(plan, self.family))
-        self.facts: HostFacts = plan.facts()
+        self.facts = _in_the_order_of_the_kernel(plan.facts())
         firewall = self.stage.firewall
         with Network(firewall) as network:
             for name, value in _MUTE.items():
@@ -102,6 +102,18 @@ class Ground:
     def close(self) -> None:
         """Give everything back."""
         self._stack.close()
+
+
+def _in_the_order_of_the_kernel(facts: HostFacts) -> HostFacts:
+    """IPv6 puts an interface's newest address first (ipv6_link_dev_addr in addrconf.c)."""
+    ordered = {
+        interface: (
+            *(a for a in addresses if a.family is Family.IPV4),
+            *(a for a in reversed(addresses) if a.family is Family.IPV6),
+        )
+        for interface, addresses in facts.addresses.items()
+    }
+    return replace(facts, addresses=ordered)
 
 
 def _deaf_socket(namespace: Namespace, family: Family, kind: int, port: int) -> socket.socket:

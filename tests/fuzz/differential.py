@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from netfw.host.packets import sequence_of
 from netfw.ir.names import Family
+from netfw.ir.net import format_address
 from netfw.ir.protocols import ICMP, ICMPV6, TCP
 from netfw.ir.ruleset import Ruleset
 from netfw.render.restore import render_ruleset
 from netfw.traverse.documented import Documented
 from netfw.traverse.host_facts import HostFacts
-from netfw.traverse.packet import ACK, Packet
+from netfw.traverse.packet import ACK, RST, Packet
 from netfw.traverse.situation import Path, Phase
 from netfw.traverse.traversal import Addressing, End, Outcome, Traversal
 from netfw.traverse.walk import Walker
@@ -80,7 +81,8 @@ def play(case: Case, arena: Arena, make_walker: MakeWalker = Walker) -> Played:
     acknowledged = sequence_of(numbers[-1] - 1)
     for sending, number in zip(case.sendings, numbers, strict=True):
         packet = _packet(sending, ways, ground.facts)
-        if packet.tcp_flags & ACK:
+        if packet.tcp_flags & ACK and not packet.tcp_flags & RST:
+            # a reset acknowledges 0, which always lies in the window
             packet = replace(packet, tcp_acknowledgement=acknowledged)
         path = Path.LOCAL_OUT if packet.is_local else Path.FORWARDED
         probe = Probe(number, "fuzz", f"{packet}", packet, path, Phase.FIRST)
@@ -94,7 +96,10 @@ def play(case: Case, arena: Arena, make_walker: MakeWalker = Walker) -> Played:
             # what the kernel knows of the connection from here on is not known
             played.skipped = len(case.sendings) - len(ways)
             break
-        played.agreed += comparison.result is Result.AGREE
+        if comparison.result is not Result.AGREE:
+            # what comes behind a difference follows from it
+            break
+        played.agreed += 1
     _see_what_came_late(ground, observer, ways)
     return played
 
@@ -228,7 +233,7 @@ def _compare(
         return Comparison(probe, documented, predicted, observed, Result.INCONCLUSIVE)
     found = compare(probe, documented, predicted, observed)
     if found.result is Result.AGREE and sighting is not None and predicted.final is not None:
-        problem = _addresses(predicted.final, sighting.addressing)
+        problem = _addresses(probe.packet.family, predicted.final, sighting.addressing)
         if problem:
             return replace(found, result=Result.DIFFER, differences=(Difference(problem),))
     if found.result is Result.INCONCLUSIVE:
@@ -237,10 +242,18 @@ def _compare(
     return found
 
 
-def _addresses(predicted: Addressing, seen: Addressing) -> str:
+def _addresses(family: Family, predicted: Addressing, seen: Addressing) -> str:
     if predicted == seen:
         return ""
-    return f"the addresses at the end: predicted {predicted}, observed {seen}"
+    wanted, found = _ends(family, predicted), _ends(family, seen)
+    return f"the addresses at the end: predicted {wanted}, observed {found}"
+
+
+def _ends(family: Family, final: Addressing) -> str:
+    source, destination = (
+        format_address(family, address) for address in (final.source, final.destination)
+    )
+    return f"{source} port {final.source_port} -> {destination} port {final.destination_port}"
 
 
 def _see_what_came_late(
@@ -282,5 +295,6 @@ def _as_text(index: int, comparison: Comparison) -> list[str]:
         lines.append(f"   {name}:")
         if way is not None:
             lines += [f"     {step}" for step in way.steps]
-            lines.append(f"     {way.end.value} {way.detail} mark {way.mark:#x} {way.final}")
+            final = "" if way.final is None else _ends(packet.family, way.final)
+            lines.append(f"     {way.end.value} {way.detail} mark {way.mark:#x} {final}")
     return lines

@@ -146,11 +146,15 @@ class Case:
 
 
 booleans = st.booleans()
-_rarely = st.integers(0, 7).map(lambda number: number == 7)
+_sometimes = st.sampled_from([False, False, False, True])
+_rarely = st.sampled_from([False] * 7 + [True])
 words = st.integers(0, 15) | st.sampled_from([0x10, 0x21, 0xF0, 0x10000, MAX_MARK])
 masks = st.sampled_from([0xF, 0x1, 0x3, 0xF0, 0xFF, 0xF0000, 0, MAX_MARK, MAX_MARK])
 any_words = words | words | st.integers(0, MAX_MARK)
 marks = st.builds(MaskedWord, any_words, masks | any_words)
+likely_marks = st.sampled_from(
+    [MaskedWord(value, mask) for mask in (0x1, 0x3, 0xF) for value in range(4) if value <= mask]
+)
 port_ranges = st.sampled_from(
     [*(PortRange(port, port) for port in PORTS), PortRange(50, 100), PortRange(40000, 65535)]
 )
@@ -186,11 +190,11 @@ def heads(
     found: list[Match] = []
     for side in Side:
         if draw(_rarely):
-            found.append(AddressMatch(side, draw(nets(family)), draw(booleans)))
+            found.append(AddressMatch(side, draw(nets(family)), draw(_sometimes)))
     for way in ways:
         if draw(_rarely):
             names = st.sampled_from([*INTERFACES, "lo", "eth+", "e+", "eth9"])
-            found.append(InterfaceMatch(way, draw(names), draw(booleans)))
+            found.append(InterfaceMatch(way, draw(names), draw(_sometimes)))
     if protocol is not None:
         found.append(ProtocolMatch(protocol))
     elif draw(_rarely):
@@ -200,7 +204,7 @@ def heads(
     return found
 
 
-some_ports = st.none() | st.builds(Ports, port_ranges, booleans)
+some_ports = st.none() | st.builds(Ports, port_ranges, _sometimes)
 
 
 @st.composite
@@ -224,15 +228,15 @@ def transports(draw: st.DrawFn, family: Family, protocol: int | None) -> list[Ma
     )
     if protocol in (TCP, UDP) and draw(_rarely):
         ports = tuple(draw(st.lists(port_ranges, min_size=1, max_size=3)))
-        return [MultiportMatch(draw(st.sampled_from(PortSide)), ports, draw(booleans))]
+        return [MultiportMatch(draw(st.sampled_from(PortSide)), ports, draw(_sometimes))]
     if protocol == TCP:
-        flags = st.builds(TcpFlags, st.integers(1, 63), st.integers(0, 63), booleans)
-        usual = st.builds(TcpFlags, st.just(FIN | SYN | RST | ACK), st.just(SYN), booleans)
+        flags = st.builds(TcpFlags, st.integers(1, 63), st.integers(0, 63), _sometimes)
+        usual = st.builds(TcpFlags, st.just(FIN | SYN | RST | ACK), st.just(SYN), _sometimes)
         return [TcpMatch(*draw(both_ports()), draw(st.none() | usual | flags))]
     if protocol == UDP:
         return [UdpMatch(*draw(both_ports()))]
     module = "icmp" if protocol == ICMP else "icmp6"
-    return [IcmpMatch(module, draw(kinds), draw(codes), draw(booleans))]
+    return [IcmpMatch(module, draw(kinds), draw(codes), draw(_sometimes))]
 
 
 @st.composite
@@ -240,7 +244,7 @@ def conntracks(draw: st.DrawFn) -> ConntrackMatch:
     """States, and perhaps a direction."""
     states = draw(st.frozensets(st.sampled_from(ConnectionState), max_size=3))
     direction = draw(st.sampled_from(["ORIGINAL", "REPLY", None if states else "REPLY"]))
-    return ConntrackMatch(states, bool(states) and draw(booleans), direction)
+    return ConntrackMatch(states, bool(states) and draw(_sometimes), direction)
 
 
 _STATES = st.sampled_from([s for s in ConnectionState if s.value not in ("SNAT", "DNAT")])
@@ -258,8 +262,8 @@ def addrtypes(draw: st.DrawFn, family: Family) -> AddrtypeMatch:
     return AddrtypeMatch(
         source,
         destination,
-        bool(source) and draw(booleans),
-        bool(destination) and draw(booleans),
+        bool(source) and draw(_sometimes),
+        bool(destination) and draw(_sometimes),
     )
 
 
@@ -267,13 +271,15 @@ def others(family: Family, conntrack: bool) -> st.SearchStrategy[Match]:
     """Matches that go with any protocol."""
     found: list[st.SearchStrategy[Match]] = [
         st.builds(MarkMatch, marks, booleans),
-        st.builds(MarkMatch, st.builds(MaskedWord, words, masks), booleans),
+        st.builds(MarkMatch, likely_marks, _sometimes),
+        st.builds(MarkMatch, likely_marks, _sometimes),
     ]
     if conntrack:
         found += [
             conntracks(),
-            st.builds(StateMatch, st.frozensets(_STATES, min_size=1, max_size=3), booleans),
-            st.builds(ConnmarkMatch, st.builds(MaskedWord, words, masks), booleans),
+            st.builds(StateMatch, st.frozensets(_STATES, min_size=1, max_size=3), _sometimes),
+            st.builds(ConnmarkMatch, likely_marks, _sometimes),
+            st.builds(ConnmarkMatch, likely_marks, _sometimes),
         ]
     found += [addrtypes(family), st.just(CommentMatch("said"))]
     return st.one_of(found)
@@ -336,13 +342,13 @@ def targets(
         names = st.sampled_from(below)
         branches += [st.builds(Jump, names), st.builds(Jump, names) | st.builds(Goto, names)]
     if table is TableName.NAT:
-        if conntrack:
-            branches += [nat_targets(family, protocol, chain)] * 2
+        if conntrack and draw(booleans):
+            return draw(nat_targets(family, protocol, chain))
     elif draw(_rarely):
-        branches.append(st.just(Drop()))
+        branches = [st.just(Drop()), st.sampled_from([Accept(), Return()])]
         if table is TableName.FILTER:
             kinds = [k for k in REJECT_KINDS[family] if protocol == TCP or k != "tcp-reset"]
-            branches.append(st.builds(Reject, st.sampled_from(kinds)))
+            branches += [st.builds(Reject, st.sampled_from(kinds))] * 3
     if table is TableName.RAW and conntrack and draw(booleans):
         branches.append(st.just(Ct(notrack=True)))
     return draw(st.one_of(branches))
@@ -371,7 +377,7 @@ def rules(
     protocol = draw(st.sampled_from([None, None, None, TCP, UDP, UDP, icmp]))
     head = draw(heads(family, protocol, _WAYS.get(chain, tuple(Way))))
     further = draw(transports(family, protocol))
-    if draw(booleans):
+    if draw(_sometimes if table is TableName.NAT else booleans):
         further.append(draw(others(family, conntrack)))
     target = draw(targets(table, family, protocol, chain, below, conntrack))
     return Rule((*head, *further), target)
@@ -385,7 +391,7 @@ def tables(draw: st.DrawFn, name: TableName, family: Family, conntrack: bool) ->
     chains = []
     for hook in BUILTIN_CHAINS[name]:
         below = NAT_CHAINS[hook] if nat else CHAINS
-        found = draw(st.lists(rules(name, family, hook.value, below, conntrack), max_size=3))
+        found = draw(st.lists(rules(name, family, hook.value, below, conntrack), max_size=4))
         closed = not nat and draw(_rarely) and draw(_rarely)
         policy = ChainPolicy.DROP if closed else ChainPolicy.ACCEPT
         chains.append(Chain(hook.value, tuple(found), policy))
@@ -393,7 +399,7 @@ def tables(draw: st.DrawFn, name: TableName, family: Family, conntrack: bool) ->
         below = user[index + 1 :]
         if nat:
             below = {"D1": ("D2",), "M1": ("S1", "S2"), "S1": ("S2",)}.get(chain, ())
-        found = draw(st.lists(rules(name, family, chain, below, conntrack), max_size=2))
+        found = draw(st.lists(rules(name, family, chain, below, conntrack), max_size=3))
         chains.append(Chain(chain, tuple(found)))
     return Table(name, tuple(chains))
 
@@ -452,12 +458,15 @@ def packets(draw: st.DrawFn, family: Family) -> Packet:
     )
 
 
+_relations = st.sampled_from([*Relation, Relation.AGAIN, Relation.ANSWER, Relation.ANSWER])
+
+
 @st.composite
 def sendings(draw: st.DrawFn, family: Family, most: int) -> tuple[Sending, ...]:
     """Packets, some of which follow earlier ones."""
     found: list[Sending] = []
-    for _ in range(draw(st.integers(1, most))):
-        relation = draw(st.sampled_from(Relation)) if found else Relation.FIRST
+    for _ in range(draw(st.sampled_from(range(most, 0, -1)))):
+        relation = draw(_relations) if found else Relation.FIRST
         if relation is Relation.FIRST:
             found.append(Sending(relation, draw(packets(family))))
         else:

@@ -47,8 +47,16 @@ class Tally:
         )
 
 
+SHRINK_SECONDS = 90.0
+"""How long a difference is made smaller."""
+
+
 class _Differs(AssertionError):
     pass
+
+
+class _SmallEnough(BaseException):
+    """Ends Hypothesis, which takes no exception of this kind for a failure."""
 
 
 def search(
@@ -63,6 +71,7 @@ def search(
 ) -> None:
     """Play up to ``most`` cases of a seed; a difference is made small and told in the tally."""
     smallest: list[Played] = []
+    shrink_until = float("inf")
 
     @seed(number)
     @settings(
@@ -75,7 +84,11 @@ def search(
     )
     @given(cases(family))
     def agrees(case: Case) -> None:
-        if not smallest and time.monotonic() > until:
+        nonlocal shrink_until
+        now = time.monotonic()
+        if now > shrink_until:
+            raise _SmallEnough
+        if not smallest and now > until:
             return
         try:
             played = play(case, arena, make_walker)
@@ -83,17 +96,24 @@ def search(
             tally.lost += 1
             return
         if played.different:
-            smallest[:] = [played]
+            if not smallest:
+                shrink_until = now + SHRINK_SECONDS
+            if not smallest or _size(played) <= _size(smallest[0]):
+                smallest[:] = [played]
             raise _Differs
         if not smallest:
             tally.add(played)
 
     try:
         agrees()
-    except _Differs:
+    except (_Differs, _SmallEnough):
         tally.failure = f"{smallest[0]}\nto repeat it: seed {number}"
     except Exception as error:
         if not smallest:
             raise
         # Hypothesis could not repeat it: what was seen last is still what was seen
         tally.failure = f"{smallest[0]}\nseed {number}; it does not always happen: {error!r}"
+
+
+def _size(played: Played) -> tuple[int, int]:
+    return played.case.ruleset.rule_count, len(played.case.sendings)
