@@ -41,10 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError.at("--family", "a policy is checked for both families")
     # see netfw/cli/prove.py: many objects, hardly a cycle
     gc.disable()
-    findings, subject = _find(arguments)
+    findings, broken, subject = _find(arguments)
     if arguments.json:
-        sys.stdout.write(_json(findings))
+        sys.stdout.write(_json(findings, broken))
     else:
+        for line in broken:
+            print(line)
         for finding in findings:
             print(finding)
         if arguments.verbose:
@@ -52,11 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
         warnings = sum(not finding.is_note for finding in findings)
         notes = len(findings) - warnings
         print(f"{subject}: {_count(warnings, 'warning')}, {_count(notes, 'note')}")
-    failed = any(not finding.is_note for finding in findings)
+    failed = bool(broken) or any(not finding.is_note for finding in findings)
     return int(ExitCode.DIFFERENCES if failed else ExitCode.OK)
 
 
-def _find(arguments: argparse.Namespace) -> tuple[list[Finding], str]:
+def _find(arguments: argparse.Namespace) -> tuple[list[Finding], list[str], str]:
+    """Findings, lines about assertions that do not hold, and what was checked."""
     if arguments.rules is not None:
         from netfw.cli.rules_file import read_rules_of_some_family
         from netfw.ir.names import Family
@@ -65,12 +68,15 @@ def _find(arguments: argparse.Namespace) -> tuple[list[Finding], str]:
         family = None if arguments.family is None else Family(int(arguments.family))
         ruleset = read_rules_of_some_family(arguments.rules, family)
         subject = f"{arguments.rules} ({ruleset.family}, {ruleset.rule_count} rules)"
-        return lint_rules(ruleset), subject
+        return lint_rules(ruleset), [], subject
     from netfw.cli.policy_file import read_policy
+    from netfw.prove.assertions import broken_assertions
     from netfw.prove.lint_policy import lint_policy
+    from netfw.report.proof import broken_lines
 
     policy = read_policy(arguments.policy)
-    return lint_policy(policy), policy.file
+    broken = [line for each in broken_assertions(policy) for line in broken_lines(policy, each)]
+    return lint_policy(policy), broken, policy.file
 
 
 def _explain(findings: list[Finding]) -> None:
@@ -84,9 +90,10 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _json(findings: list[Finding]) -> str:
+def _json(findings: list[Finding], broken: list[str]) -> str:
     data = {
         "schema": 1,
+        "broken_assertions": broken,
         "findings": [
             {
                 "code": finding.kind.code,

@@ -17,6 +17,7 @@ VERBS = {
     "verify": "show on this kernel that packets go as documented and as predicted",
     "check": "find rules that can never match, that change nothing, or that mislead",
     "prove": "prove that a policy's rules do what it says, for every packet there can be",
+    "diff": "say which packets are newly accepted or denied between two policies or rulesets",
     "explain": "say how a packet goes through rules or a policy, and which rule decides",
     "compile": "print the iptables rules of a policy",
     "path": "print the documented order of tables and hooks, and its refinements",

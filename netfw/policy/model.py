@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from netfw.errors import Where
 from netfw.ir.mark_field import MarkField
@@ -17,6 +18,9 @@ from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.ruleset import Origin
 from netfw.policy.traffic import Traffic
+
+if TYPE_CHECKING:
+    from netfw.policy.assertion import Assertion
 
 
 class EndpointKind(Enum):
@@ -247,6 +251,7 @@ class Policy:
     forward_policies: tuple[ForwardPolicy, ...]
     masquerades: tuple[MasqueradePolicy, ...]
     dnats: tuple[DnatPolicy, ...]
+    assertions: tuple[Assertion, ...] = ()
 
     @property
     def hosts(self) -> tuple[Endpoint, ...]:

@@ -16,7 +16,7 @@ from netfw.policy.source import Node, Scalar, Sequence
 from netfw.policy.traffic import ANY, Traffic
 
 RESERVED_NAMES = frozenset(
-    {"any", "field", "forward", "hook", "nat", "netfw", "not"}
+    {"any", "assert", "field", "forward", "hook", "host", "nat", "netfw", "not"}
     | {"policy", "stage", "through", "verdict"}
 )
 """First parts of the identities of netfw's own rules, and words of the language."""

@@ -12,6 +12,7 @@ from netfw.policy.fields import Fields, read_fields, read_word
 from netfw.policy.model import Policy
 from netfw.policy.names import RESERVED_NAMES, Names
 from netfw.policy.net_literal import is_net_literal, read_net
+from netfw.policy.read_assert import read_assertions
 from netfw.policy.read_endpoints import read_endpoints
 from netfw.policy.read_nat import read_nat
 from netfw.policy.read_policies import read_policies
@@ -21,7 +22,7 @@ from netfw.policy.traffic import Traffic
 
 VERSION = "1"
 """The version of the language."""
-_KEYS = ("version", "marks", "endpoints", "nets", "services", "policies", "nat")
+_KEYS = ("version", "marks", "endpoints", "nets", "services", "policies", "nat", "assert")
 
 
 def load(text: str, file: str) -> Policy:
@@ -61,6 +62,8 @@ def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
         read_policies(policies_node, names, faults) if policies_node else ((), ())
     )
     masquerades, dnats = read_nat(nat_node, names, faults) if nat_node else ((), ())
+    assert_node = fields.find("assert")
+    assertions = read_assertions(assert_node, names, faults) if assert_node else ()
     return Policy(
         file,
         field,
@@ -70,6 +73,7 @@ def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
         forward,
         masquerades,
         dnats,
+        assertions,
     )
 
 

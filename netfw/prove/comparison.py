@@ -57,6 +57,11 @@ class Comparison:
         hook = self.kind.hooks[0 if self.kind is PathKind.OUT else 1]
         return answer.effects.get(AcceptedBy(hook, TableName.FILTER), self.space.false)
 
+    def done(self, answer: Summary) -> Meaning:
+        """What the rules do, in the policy's words."""
+        stopped = answer.leaves(self.space)
+        return Meaning(self.accepted(answer) & ~stopped, stopped, {})
+
     def differences(self, answer: Summary, meaning: Meaning) -> list[Difference]:
         """All kinds of difference, verdicts first, the dangerous ones before the others."""
         found = list(self._of_verdicts(answer, meaning))

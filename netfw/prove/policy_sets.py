@@ -29,7 +29,7 @@ from netfw.prove.path import PathKind, translation
 from netfw.prove.space import Bdd, Field, Space
 from netfw.prove.summary import Effect, LogEffect, TranslatedBy
 
-_NEIGHBOUR_TYPES = (130, 131, 132, 133, 134, 135, 136, 143)
+NEIGHBOUR_TYPES = (130, 131, 132, 133, 134, 135, 136, 143)
 """MLD and neighbour discovery: allowed where this host itself is meant (docs/policy.md)."""
 _PORT_UNREACHABLE = {
     Family.IPV4: "icmp-port-unreachable",
@@ -165,7 +165,7 @@ class PolicySets:
         if not stage.with_basics or space.family is not Family.IPV6:
             return space.false
         return space.equal(Field.PROTOCOL, ICMPV6) & space.any_of(
-            space.equal(Field.ICMP_TYPE, kind) for kind in _NEIGHBOUR_TYPES
+            space.equal(Field.ICMP_TYPE, kind) for kind in NEIGHBOUR_TYPES
         )
 
     def translated(self, stage: Stage) -> Bdd:

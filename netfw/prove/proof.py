@@ -10,6 +10,7 @@ from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Ruleset
 from netfw.policy.model import Endpoint, Policy
+from netfw.prove.assertions import Broken, broken_on
 from netfw.prove.chains import all_rules, named_mark_bits
 from netfw.prove.comparison import Comparison, Difference
 from netfw.prove.interfaces import Interfaces, patterns_of_policy, patterns_of_ruleset
@@ -42,6 +43,8 @@ class FamilyProof:
     rules: int
     differences: list[Difference] = field(default_factory=list)
     paths: list[PathSize] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+    """Assertions of the policy that the rules do not keep."""
     nodes: int = 0
     """The size of the accepted sets' diagrams."""
     seconds: float = 0.0
@@ -55,8 +58,8 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether rules and policy agree on every packet."""
-        return not any(proof.differences for proof in self.families)
+        """Whether rules and policy agree on every packet, and every assertion is kept."""
+        return not any(proof.differences or proof.broken for proof in self.families)
 
 
 def prove(policy: Policy, rulesets: Mapping[Family, Ruleset], *, sizes: bool = True) -> Proof:
@@ -83,6 +86,7 @@ def _prove_family(policy: Policy, ruleset: Ruleset, sizes: bool) -> FamilyProof:
         answer, meaning = paths.answer(kind), sets.meaning(kind)
         comparison = Comparison(space, sets, policy.field, kind, paths.domain(kind))
         proof.differences += comparison.differences(answer, meaning)
+        proof.broken += broken_on(sets, policy.assertions, kind, comparison.done(answer))
         proof.nodes += len(comparison.accepted(answer))
         if sizes:
             proof.paths += _sizes(space, sets, kind, comparison.domain, meaning)

@@ -11,6 +11,7 @@ from netfw.ir.names import Family
 from netfw.ir.ruleset import Ruleset
 from netfw.policy.judge import Judgement
 from netfw.policy.model import Policy
+from netfw.prove.assertions import Broken
 from netfw.prove.comparison import Difference
 from netfw.prove.packet_of import Example
 from netfw.prove.path import PathKind
@@ -38,14 +39,36 @@ def proof_lines(
         for difference in found.differences[:_SHOWN_DIFFERENCES]:
             yield ""
             yield from _difference_lines(policy, rulesets[found.family], difference, glyphs)
+        for broken in found.broken:
+            yield ""
+            yield from broken_lines(policy, broken)
         hidden = len(found.differences) - _SHOWN_DIFFERENCES
         if hidden > 0:
             yield f"  and {hidden} more kinds of difference"
     yield ""
-    if proof.holds:
-        yield f"{glyphs.good} proved: for every packet the rules do what the policy says"
-    else:
+    differ = any(found.differences for found in proof.families)
+    failed = {each.assertion.origin for found in proof.families for each in found.broken}
+    if differ:
         yield f"{glyphs.bad} the rules do not do what the policy says"
+    elif not failed:
+        yield f"{glyphs.good} proved: for every packet the rules do what the policy says"
+    count = len(policy.assertions)
+    if failed:
+        yield f"{glyphs.bad} {len(failed)} of {_assertions(count)} do not hold"
+    elif count and not differ:
+        yield f"{glyphs.good} {_assertions(count)} hold for every packet that they describe"
+
+
+def _assertions(count: int) -> str:
+    return "1 assertion" if count == 1 else f"{count} assertions"
+
+
+def broken_lines(policy: Policy, broken: Broken) -> Iterator[str]:
+    """An assertion that does not hold, with a packet that shows it."""
+    origin = broken.assertion.origin
+    yield f"{origin.where}: '{origin.text}' does not hold: {broken.family} {broken.kind.value}"
+    yield f"  witness, one of {_power(broken.exponent)}: {example_text(broken.example)}"
+    yield f"  the policy says: {judgement_text(judge_example(policy, broken.example))}"
 
 
 def _family_lines(found: FamilyProof, glyphs: Glyphs, *, verbose: bool) -> Iterator[str]:
@@ -162,6 +185,16 @@ def proof_json(proof: Proof) -> str:
                 "nodes": found.nodes,
                 "seconds": round(found.seconds, 3),
                 "paths": [path_data(path) for path in found.paths],
+                "broken_assertions": [
+                    {
+                        "where": str(each.assertion.origin.where),
+                        "assertion": each.assertion.origin.text,
+                        "path": each.kind.value,
+                        "found": each.found,
+                        "witness": example_text(each.example),
+                    }
+                    for each in found.broken
+                ],
                 "differences": [difference_data(each) for each in found.differences],
             }
             for found in proof.families

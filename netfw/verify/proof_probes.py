@@ -23,8 +23,11 @@ from netfw.ir.match import (
 from netfw.ir.names import Family
 from netfw.ir.protocols import SCTP, TCP, UDP
 from netfw.ir.ruleset import Origin, Rule, Ruleset
+from netfw.policy.assertion import Assertion
+from netfw.prove.assertions import described, paths_of
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind, Paths
+from netfw.prove.policy_sets import Meaning, PolicySets
 from netfw.prove.proof import space_for
 from netfw.prove.reach import Hit, Place, Reach
 from netfw.prove.space import Bdd, Field, Space
@@ -68,6 +71,8 @@ class ProofProbes:
         self._own = _Addresses(self.space, Field.SOURCE)
         self._adopted = _Addresses(self.space, Field.DESTINATION)
         self._behind = _Addresses(self.space, Field.DESTINATION)
+        self._sets = PolicySets(self.space, writer.policy)
+        self._meanings: dict[PathKind, Meaning] = {}
         self._known_ways: dict[tuple[str, str], Bdd] = {}
         self._stageable = self._make_stageable()
 
@@ -78,6 +83,43 @@ class ProofProbes:
                 for number, rule in enumerate(chain.rules, start=1):
                     hits = self.reach.hits.get(Place(table.name, chain.name, number), ())
                     self._probe(rule, hits)
+
+        for assertion in self.writer.policy.assertions:
+            self._probe_assertion(assertion)
+
+    def _probe_assertion(self, assertion: Assertion) -> None:
+        """A packet that an assertion describes; what it says is what must happen."""
+        if self.space.family not in assertion.families:
+            return
+        expected = Expected.ACCEPTED if assertion.is_allowed else Expected.DENIED
+        choices = []
+        for kind in paths_of(assertion):
+            those = described(self._sets, assertion, kind) & self._stageable
+            # one that contradicts the assertion says more than one that keeps it
+            broken = those & self._against(assertion, kind)
+            choices += [(1, kind, those)] if broken == self.space.false else [(0, kind, broken)]
+        for _, kind, those in sorted(choices, key=lambda choice: choice[0]):
+            for way in self._ways(kind):
+                example = self._example(those & self._at(way), way)
+                if example is None:
+                    continue
+                packet = replace(example.packet, in_interface=way.interfaces[0])
+                staged = self.writer.add("assert", packet, way, origin=assertion.origin)
+                if staged is not None:
+                    self.writer.probes[-1] = replace(staged.probe, expected=expected)
+                    return
+        self.writer.left_out.append(
+            f"{assertion.origin}: no packet of {self.space.family} can be staged for it"
+        )
+
+    def _against(self, assertion: Assertion, kind: PathKind) -> Bdd:
+        """What the policy does not treat as an assertion says."""
+        meaning = self._meanings.get(kind)
+        if meaning is None:
+            meaning = self._meanings[kind] = self._sets.meaning(kind)
+        if assertion.is_allowed:
+            return ~meaning.allowed
+        return ~self.space.any_of([meaning.denied, *meaning.rejected.values()])
 
     def _probe(self, rule: Rule, hits: Sequence[Hit]) -> None:
         origin = rule.origin
