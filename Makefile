@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
-.PHONY: help setup verify test bench lint lock clean
+.PHONY: help setup verify test bench fuzz lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -21,6 +21,9 @@ test: setup ## run all tests; for some of them: make test ARGS='-m "not kernel" 
 
 bench: setup ## measure the time of compile, prove, walk and load
 	$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: setup ## send random packets through random rules and the model: make fuzz MINUTES=5
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(ARGS)
 
 # tests/test_tree.py runs each of these lines as a test.
 lint: setup ## run ruff, mypy, import-linter and codespell

@@ -35,6 +35,7 @@ from netfw.traverse.connection import Conntrack
 from netfw.traverse.evaluate import Predicate, predicate_of
 from netfw.traverse.hooks import KernelPoint, hook_entries
 from netfw.traverse.host_facts import LOOPBACK, HostFacts
+from netfw.traverse.martian import refused_on_arrival, refused_on_departure
 from netfw.traverse.packet import Packet
 from netfw.traverse.skb import Skb
 from netfw.traverse.traversal import Addressing, End, Outcome, Station, Step, Traversal
@@ -197,6 +198,9 @@ class _Trip:
         skb, facts = self.skb, self.walker.facts
         self._hook(Hook.PREROUTING)
         family = skb.packet.family
+        refused = refused_on_arrival(family, skb.in_interface, skb.source, skb.destination, facts)
+        if refused:
+            raise _Stop(End.STOPPED, refused)
         decision = facts.route(family, skb.destination, skb.mark)
         if decision is None:
             raise _Stop(End.STOPPED, "no route to the destination")
@@ -273,6 +277,9 @@ class _Trip:
         decision = self.walker.facts.route(skb.packet.family, skb.destination, skb.mark)
         if decision is None:
             raise _Stop(End.STOPPED, "no route after re-routing")
+        refused = refused_on_departure(skb.packet.family, skb.source, decision.interface)
+        if refused:
+            raise _Stop(End.STOPPED, refused)
         if leaves_by is not None:
             leaves_by[0] = decision.interface
 

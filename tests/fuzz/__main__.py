@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import time
@@ -19,9 +20,11 @@ def main() -> int:
     """Print how much agreed; with a difference, print it and return 1."""
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--seed", type=int, help="run this seed alone, on all backends")
+    parser.add_argument("--seed", type=int, help="run this seed alone, as NETFW_FUZZ_SEED does")
     parser.add_argument("--rulesets", type=int, default=RULESETS_OF_A_SEED, help="of each seed")
     options = parser.parse_args()
+    if options.seed is None and "NETFW_FUZZ_SEED" in os.environ:
+        options.seed = int(os.environ["NETFW_FUZZ_SEED"])
     until = time.monotonic() + 60 * options.minutes
     tally = Tally()
     arenas = [Arena(backend) for backend in Backend]

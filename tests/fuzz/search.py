@@ -14,6 +14,9 @@ from tests.fuzz.arena import Arena
 from tests.fuzz.differential import LostEvents, MakeWalker, Played, play
 from tests.fuzz.generate import Case, cases
 
+SHRINK_SECONDS = 90.0
+"""How long a difference is made smaller."""
+
 
 @dataclass(slots=True)
 class Tally:
@@ -47,10 +50,6 @@ class Tally:
         )
 
 
-SHRINK_SECONDS = 90.0
-"""How long a difference is made smaller."""
-
-
 class _Differs(AssertionError):
     pass
 
@@ -68,10 +67,12 @@ def search(
     make_walker: MakeWalker = Walker,
     *,
     until: float = float("inf"),
+    shrink_seconds: float = SHRINK_SECONDS,
 ) -> None:
     """Play up to ``most`` cases of a seed; a difference is made small and told in the tally."""
     smallest: list[Played] = []
     shrink_until = float("inf")
+    repeat = f"to repeat it: NETFW_FUZZ_SEED={number}"
 
     @seed(number)
     @settings(
@@ -97,7 +98,7 @@ def search(
             return
         if played.different:
             if not smallest:
-                shrink_until = now + SHRINK_SECONDS
+                shrink_until = now + shrink_seconds
             if not smallest or _size(played) <= _size(smallest[0]):
                 smallest[:] = [played]
             raise _Differs
@@ -107,12 +108,12 @@ def search(
     try:
         agrees()
     except (_Differs, _SmallEnough):
-        tally.failure = f"{smallest[0]}\nto repeat it: seed {number}"
+        tally.failure = f"{smallest[0]}\n{repeat}"
     except Exception as error:
         if not smallest:
             raise
         # Hypothesis could not repeat it: what was seen last is still what was seen
-        tally.failure = f"{smallest[0]}\nseed {number}; it does not always happen: {error!r}"
+        tally.failure = f"{smallest[0]}\nit does not always happen: {error!r}\n{repeat}"
 
 
 def _size(played: Played) -> tuple[int, int]:
