@@ -12,15 +12,27 @@ from netfw.host.namespace import Namespace
 from netfw.host.netlink import ACK, ask, open_netfilter, request
 from netfw.host.network import Network
 from netfw.host.nft_trace import base_chain_priorities, rule_handles
+from netfw.host.run import run
 from netfw.host.trace import TraceReader
 from netfw.ir.names import Backend, Family, TableName
+from netfw.ir.net import format_address
+from netfw.ir.protocols import TCP
 from netfw.ir.ruleset import Ruleset
 from netfw.render.restore import render_ruleset
-from netfw.traverse.host_facts import HostFacts
+from netfw.traverse.host_facts import HostFacts, RoutingRule
 from netfw.verify.instrument import with_trace
 from netfw.verify.observe import Observer
 from netfw.verify.stage import Stage
-from tests.fuzz.generate import INTERFACES, PORTS, layout
+from tests.fuzz.generate import (
+    ADDRESS_SET,
+    INTERFACES,
+    PORTS,
+    SERVICE_SET,
+    TABLE_OF_MARK,
+    layout,
+    mark_routes,
+    set_members,
+)
 
 _NUMBER_OF_FAMILY = {Family.IPV4: 2, Family.IPV6: 10}
 _DELETE_CONNECTIONS = 1 << 8 | 2
@@ -63,7 +75,7 @@ class Ground:
         enter = self._stack.enter_context
         plan = layout()
         self.stage = enter(Stage(plan, self.family))
-        self.facts = _in_the_order_of_the_kernel(plan.facts())
+        self.facts = facts_of(self.family)
         firewall = self.stage.firewall
         with Network(firewall) as network:
             for name, value in _MUTE.items():
@@ -73,6 +85,8 @@ class Ground:
         for port in PORTS:
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                 enter(_deaf_socket(firewall, self.family, kind, port))
+        for argv in _ways_by_mark(self.family) + _sets(self.family):
+            run(argv, namespace=firewall)
         self._connections = open_netfilter(firewall)
         self._stack.callback(self._connections.close)
         self.reader = enter(TraceReader.open(firewall, self.backend))
@@ -104,16 +118,55 @@ class Ground:
         self._stack.close()
 
 
-def _in_the_order_of_the_kernel(facts: HostFacts) -> HostFacts:
-    """IPv6 puts an interface's newest address first (ipv6_link_dev_addr in addrconf.c)."""
+def facts_of(family: Family) -> HostFacts:
+    """What a prediction has to know of the grounds of a family."""
+    found = layout().facts()
+    # IPv6 puts an interface's newest address first (ipv6_link_dev_addr in addrconf.c)
     ordered = {
         interface: (
             *(a for a in addresses if a.family is Family.IPV4),
             *(a for a in reversed(addresses) if a.family is Family.IPV6),
         )
-        for interface, addresses in facts.addresses.items()
+        for interface, addresses in found.addresses.items()
     }
-    return replace(facts, addresses=ordered)
+    return replace(
+        found,
+        addresses=ordered,
+        routes=(*found.routes, *mark_routes(family)),
+        rules=tuple(
+            RoutingRule(preference, mark, table, family)
+            for preference, (mark, table) in enumerate(TABLE_OF_MARK, start=100)
+        ),
+        sets=set_members(family),
+    )
+
+
+def _ways_by_mark(family: Family) -> list[list[str]]:
+    ip = f"ip -{family.value}"
+    lines = [
+        f"{ip} rule add preference {preference} fwmark {mark} lookup {table}"
+        for preference, (mark, table) in enumerate(TABLE_OF_MARK, start=100)
+    ]
+    for route in mark_routes(family):
+        assert route.next_hop is not None
+        hop = f"via {format_address(family, route.next_hop)} dev {route.interface}"
+        lines.append(f"{ip} route add {route.destination} {hop} table {route.table}")
+    return [line.split() for line in lines]
+
+
+def _sets(family: Family) -> list[list[str]]:
+    kinds = {ADDRESS_SET: "hash:net", SERVICE_SET: "hash:ip,port"}
+    inet = "inet" if family is Family.IPV4 else "inet6"
+    argvs = [["ipset", "create", name, kind, "family", inet] for name, kind in kinds.items()]
+    for name, members in set_members(family).items():
+        for member in members:
+            entry = str(member.net)
+            if member.protocol is not None:
+                protocol = "tcp" if member.protocol == TCP else "udp"
+                address = format_address(family, member.net.address)
+                entry = f"{address},{protocol}:{member.port}"
+            argvs.append(["ipset", "add", name, entry])
+    return argvs
 
 
 def _deaf_socket(namespace: Namespace, family: Family, kind: int, port: int) -> socket.socket:

@@ -6,7 +6,7 @@ packets and packets belong to each other's connections.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from hypothesis import strategies as st
@@ -23,6 +23,7 @@ from netfw.ir.match import (
     FragmentMatch,
     IcmpMatch,
     InterfaceMatch,
+    LimitMatch,
     MarkMatch,
     Match,
     MultiportMatch,
@@ -30,6 +31,7 @@ from netfw.ir.match import (
     Ports,
     PortSide,
     ProtocolMatch,
+    SetMatch,
     Side,
     StateMatch,
     TcpFlags,
@@ -63,6 +65,7 @@ from netfw.ir.target import (
     Snat,
     Target,
 )
+from netfw.traverse.host_facts import Route, SetMember
 from netfw.traverse.packet import ACK, FIN, PSH, RST, SYN, URG, Packet
 from netfw.verify.layout import Layout
 
@@ -107,6 +110,46 @@ FAR = {f: tuple(link.far(f) for link in _LAYOUT.links) for f in Family}
 BEHIND = {f: tuple(parse_address(text)[1] for text in _BEHIND[f]) for f in Family}
 NEAR = {f: (*(link.near(f) for link in _LAYOUT.links), parse_address(_OWN[f])[1]) for f in Family}
 NOWHERE = {f: parse_address(_NOWHERE[f])[1] for f in Family}
+
+
+TABLE_OF_MARK = ((MaskedWord(0x1, 0x1), 101), (MaskedWord(0x20000, 0xF0000), 102))
+"""Routing by mark: the tables into which marked packets look first."""
+ADDRESS_SET, SERVICE_SET = "addresses", "services"
+"""Sets of kind hash:net and hash:ip,port."""
+
+
+def mark_routes(family: Family) -> tuple[Route, ...]:
+    """What those tables hold."""
+    everything, links = Net.everything(family), _LAYOUT.links
+    full = (1 << family.bits) - 1
+    return (
+        Route(everything, links[1].interface, links[1].far(family), table=101),
+        Route(Net(family, BEHIND[family][0], full), "eth2", links[2].far(family), table=102),
+        Route(Net(family, FAR[family][1], full), "eth0", links[0].far(family), table=102),
+    )
+
+
+def set_members(family: Family) -> dict[str, tuple[SetMember, ...]]:
+    """What the sets hold."""
+    full = (1 << family.bits) - 1
+
+    def single(address: int) -> Net:
+        return Net(family, address, full)
+
+    half = full ^ (full >> (family.bits - 1))
+    return {
+        ADDRESS_SET: (
+            SetMember(single(FAR[family][0])),
+            SetMember(Net(family, BEHIND[family][1] & half, half)),
+            SetMember(single(NEAR[family][0])),
+        ),
+        SERVICE_SET: (
+            SetMember(single(FAR[family][1]), UDP, 53),
+            SetMember(single(FAR[family][0]), TCP, 80),
+            SetMember(single(NEAR[family][1]), TCP, 53),
+            SetMember(single(BEHIND[family][0]), UDP, 40000),
+        ),
+    }
 
 
 class Relation(Enum):
@@ -281,7 +324,13 @@ def others(family: Family, conntrack: bool) -> st.SearchStrategy[Match]:
             st.builds(ConnmarkMatch, likely_marks, _sometimes),
             st.builds(ConnmarkMatch, likely_marks, _sometimes),
         ]
-    found += [addrtypes(family), st.just(CommentMatch("said"))]
+    sides = st.sampled_from(["src", "dst"])
+    found += [
+        addrtypes(family),
+        st.just(CommentMatch("said")),
+        st.builds(SetMatch, st.just(ADDRESS_SET), st.tuples(sides), booleans),
+        st.builds(SetMatch, st.just(SERVICE_SET), st.tuples(sides, sides), booleans),
+    ]
     return st.one_of(found)
 
 
@@ -380,6 +429,9 @@ def rules(
     if draw(_sometimes if table is TableName.NAT else booleans):
         further.append(draw(others(family, conntrack)))
     target = draw(targets(table, family, protocol, chain, below, conntrack))
+    if isinstance(target, NoTarget | Log | Nflog) and draw(_sometimes):
+        # whether it holds is the kernel's to say, and changes nothing
+        further.append(LimitMatch(1, "hour", 1))
     return Rule((*head, *further), target)
 
 
@@ -458,6 +510,20 @@ def packets(draw: st.DrawFn, family: Family) -> Packet:
     )
 
 
+@st.composite
+def siblings(draw: st.DrawFn, packet: Packet) -> Packet:
+    """A packet that differs from another in one thing, so that their translations may clash."""
+    family = packet.family
+    if draw(booleans) and packet.source_port:
+        return replace(packet, source_port=draw(st.sampled_from(PORTS)))
+    if draw(booleans) and packet.source_port:
+        return replace(packet, destination_port=draw(st.sampled_from(PORTS)))
+    far, behind, near = FAR[family], BEHIND[family], NEAR[family]
+    if packet.source == LOOPBACK_ADDRESS[family]:
+        return replace(packet, destination=draw(st.sampled_from(near)))
+    return replace(packet, destination=draw(st.sampled_from([*far, *behind, *near])))
+
+
 _relations = st.sampled_from([*Relation, Relation.AGAIN, Relation.ANSWER, Relation.ANSWER])
 
 
@@ -468,7 +534,10 @@ def sendings(draw: st.DrawFn, family: Family, most: int) -> tuple[Sending, ...]:
     for _ in range(draw(st.sampled_from(range(most, 0, -1)))):
         relation = draw(_relations) if found else Relation.FIRST
         if relation is Relation.FIRST:
-            found.append(Sending(relation, draw(packets(family))))
+            packet = draw(packets(family))
+            if found and draw(booleans):
+                packet = draw(siblings(draw(st.sampled_from(found)).packet or packet))
+            found.append(Sending(relation, packet))
         else:
             of = draw(st.integers(0, len(found) - 1))
             flags = draw(st.sampled_from((ACK, SYN | ACK) * 3 + _TCP_FLAGS))
