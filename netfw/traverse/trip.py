@@ -1,0 +1,344 @@
+"""One packet's way through a ruleset: the hooks, the tables at them, and the rules in these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from netfw.ir.match import ConnectionState
+from netfw.ir.names import ChainPolicy, Hook, TableName
+from netfw.ir.target import (
+    Accept,
+    Ct,
+    Dnat,
+    Drop,
+    Goto,
+    Jump,
+    Log,
+    Masquerade,
+    Nflog,
+    NoTarget,
+    Redirect,
+    Reject,
+    RestoreMark,
+    Return,
+    SaveMark,
+    SetConnmark,
+    SetMark,
+    Snat,
+    Target,
+    Trace,
+)
+from netfw.traverse import nat, tcp_states
+from netfw.traverse.connection import Conntrack
+from netfw.traverse.evaluate import Predicate
+from netfw.traverse.hooks import KernelPoint
+from netfw.traverse.host_facts import LOOPBACK, HostFacts
+from netfw.traverse.martian import refused_on_arrival, refused_on_departure
+from netfw.traverse.packet import RST, Packet
+from netfw.traverse.skb import Skb
+from netfw.traverse.traversal import End, Outcome, Step
+
+_INERT = (NoTarget, Log, Nflog, Trace)
+"""Targets after which nothing is different for the packet."""
+
+
+class ReadyRule(NamedTuple):
+    """A rule made ready for the walk."""
+
+    number: int
+    predicates: tuple[Predicate, ...]
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyChain:
+    name: str
+    rules: tuple[ReadyRule, ...]
+    policy: ChainPolicy | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A ruleset made ready, and what the way depends on besides it.
+
+    ``points`` are the tables and kernel functions at each hook, in order.
+    """
+
+    chains: Mapping[tuple[TableName, str], ReadyChain]
+    points: Mapping[Hook, tuple[TableName | KernelPoint, ...]]
+    facts: HostFacts
+    conntrack: Conntrack
+    conntrack_is_on: bool
+    writes_connmarks: bool
+
+
+class Stop(Exception):
+    """The packet's way ends here."""
+
+    def __init__(self, end: End, detail: str = "") -> None:
+        super().__init__(detail)
+        self.end = end
+        self.detail = detail
+
+
+class Trip:
+    """One packet under way; ``steps`` and ``optional`` grow as it goes."""
+
+    __slots__ = ("optional", "ready", "skb", "steps")
+
+    def __init__(self, ready: Ready, packet: Packet) -> None:
+        self.ready = ready
+        self.skb = Skb(packet)
+        self.steps: list[Step] = []
+        self.optional: set[int] = set()
+
+    def arrive(self) -> tuple[End, str]:
+        """From an interface: PREROUTING, routing, then INPUT or FORWARD and POSTROUTING."""
+        skb, facts = self.skb, self.ready.facts
+        self._hook(Hook.PREROUTING)
+        family = skb.packet.family
+        refused = refused_on_arrival(family, skb.in_interface, skb.source, skb.destination, facts)
+        if refused:
+            raise Stop(End.STOPPED, refused)
+        decision = facts.route(family, skb.destination, skb.mark)
+        if decision is None:
+            raise Stop(End.STOPPED, "no route to the destination")
+        if decision.is_local:
+            self._hook(Hook.INPUT)
+            return End.DELIVERED, ""
+        if not facts.forwarding:
+            raise Stop(End.STOPPED, "forwarding is off")
+        if skb.packet.ttl <= 1:
+            raise Stop(End.STOPPED, "TTL or hop limit ran out")
+        skb.out_interface = decision.interface
+        self._hook(Hook.FORWARD)
+        self._hook(Hook.POSTROUTING)
+        return End.SENT, skb.out_interface
+
+    def local_out(self) -> tuple[End, str]:
+        """From a process: routing, OUTPUT, POSTROUTING; over lo also PREROUTING and INPUT."""
+        skb, facts = self.skb, self.ready.facts
+        family = skb.packet.family
+        decision = facts.route(family, skb.destination, skb.mark)
+        if decision is None:
+            raise Stop(End.STOPPED, "no route to the destination")
+        # nf_hook_state.out is fixed when OUTPUT begins: a later re-route does not change what
+        # -o sees here, only in POSTROUTING (__ip_local_out in net/ipv4/ip_output.c)
+        skb.out_interface = decision.interface
+        leaves_by = [decision.interface]
+        self._hook(Hook.OUTPUT, leaves_by)
+        skb.out_interface = leaves_by[0]
+        self._hook(Hook.POSTROUTING)
+        if skb.out_interface != LOOPBACK:
+            return End.SENT, skb.out_interface
+        skb.in_interface, skb.out_interface = LOOPBACK, ""
+        return self.arrive()
+
+    def _hook(self, hook: Hook, leaves_by: list[str] | None = None) -> None:
+        for what in self.ready.points[hook]:
+            if isinstance(what, KernelPoint):
+                self._kernel_point(what)
+            elif what is TableName.NAT:
+                self._nat(hook, leaves_by)
+            elif what is TableName.MANGLE and hook is Hook.OUTPUT:
+                before = (self.skb.mark, self.skb.source, self.skb.destination)
+                self._table(hook, what)
+                if before != (self.skb.mark, self.skb.source, self.skb.destination):
+                    self._reroute(leaves_by)
+            else:
+                self._table(hook, what)
+
+    def _kernel_point(self, point: KernelPoint) -> None:
+        skb, ready = self.skb, self.ready
+        if not ready.conntrack_is_on:
+            return
+        if point is KernelPoint.CONNTRACK and not skb.tracked:
+            skb.tracked = True
+            tracked = ready.conntrack.track(skb.packet)
+            if tracked.doubt:
+                raise Stop(End.UNDECIDED, tracked.doubt)
+            skb.connection, skb.state, skb.is_reply = (
+                tracked.connection,
+                tracked.state,
+                tracked.is_reply,
+            )
+        elif (
+            point is KernelPoint.CONFIRM
+            and skb.connection is not None
+            and not skb.is_reply
+            and not ready.conntrack.confirm(skb.connection)
+        ):
+            raise Stop(End.UNDECIDED, "the connection clashes with another one")
+
+    def _reroute(self, leaves_by: list[str] | None) -> None:
+        # ip_route_me_harder: from mangle OUTPUT for mark and addresses, from nat OUTPUT
+        skb = self.skb
+        decision = self.ready.facts.route(skb.packet.family, skb.destination, skb.mark)
+        if decision is None:
+            raise Stop(End.STOPPED, "no route after re-routing")
+        refused = refused_on_departure(skb.packet.family, skb.source, decision.interface)
+        if refused:
+            raise Stop(End.STOPPED, refused)
+        if leaves_by is not None:
+            leaves_by[0] = decision.interface
+
+    def _nat(self, hook: Hook, leaves_by: list[str] | None) -> None:
+        skb = self.skb
+        if skb.connection is None:
+            return
+        if skb.state is not ConnectionState.RELATED and not nat.is_bound(skb, hook):
+            self._table(hook, TableName.NAT)
+            if not nat.is_bound(skb, hook):
+                unknowable = nat.bind_nothing(skb, hook, self.ready.conntrack)
+                if unknowable is not None:
+                    raise Stop(End.UNDECIDED, unknowable.reason)
+        before = skb.destination
+        nat.translate(skb, hook)
+        if hook is Hook.OUTPUT and before != skb.destination:
+            self._reroute(leaves_by)
+
+    def _table(self, hook: Hook, table: TableName) -> None:
+        """Run a table's built-in chain; returns where the packet is accepted, else stops."""
+        chains = self.ready.chains
+        chain = chains[table, hook.value]
+        position = 0
+        callers: list[tuple[ReadyChain, int]] = []
+        while True:
+            entered = self._next(hook, table, chain, position)
+            if entered is None:
+                # the end of the chain, or RETURN
+                if callers:
+                    chain, position = callers.pop()
+                    continue
+                self._policy(hook, table, chain)
+                return
+            rule, outcome = entered
+            if outcome is Outcome.ACCEPT:
+                return
+            target = rule.target
+            if isinstance(target, Jump):
+                callers.append((chain, rule.number))
+                chain, position = chains[table, target.chain], 0
+            elif isinstance(target, Goto):
+                chain, position = chains[table, target.chain], 0
+            elif isinstance(target, Return):
+                if callers:
+                    chain, position = callers.pop()
+                else:
+                    self._policy(hook, table, chain)
+                    return
+
+    def _next(
+        self, hook: Hook, table: TableName, chain: ReadyChain, position: int
+    ) -> tuple[ReadyRule, Outcome] | None:
+        """Go on in a chain until a rule leads out of it; None at the end of the chain."""
+        skb, steps = self.skb, self.steps
+        for rule in chain.rules[position:] if position else chain.rules:
+            verdict: bool | None = True
+            for predicate in rule.predicates:
+                holds = predicate(skb)
+                if not holds:
+                    verdict = holds
+                    if holds is False:
+                        break
+            if verdict is False:
+                continue
+            if verdict is None:
+                if not isinstance(rule.target, _INERT):
+                    raise Stop(
+                        End.UNDECIDED,
+                        f"rule {rule.number} of {table}.{chain.name} has a match whose result "
+                        "is not known",
+                    )
+                self.optional.add(len(steps))
+            before = skb.mark
+            outcome = self._run(rule.target, hook)
+            steps.append(Step(hook, table, chain.name, rule.number, outcome, before, skb.mark))
+            if outcome is Outcome.CONTINUE:
+                continue
+            if outcome is Outcome.DROP:
+                raise Stop(End.DROPPED)
+            if outcome is Outcome.REJECT:
+                self._answered(rule.target)
+                raise Stop(End.REJECTED)
+            if outcome is Outcome.QUEUE:
+                raise Stop(End.UNDECIDED, f"rule {rule.number} of {table}.{chain.name}")
+            return rule, outcome
+        if chain.policy is None:
+            steps.append(Step(hook, table, chain.name, 0, Outcome.RETURN, skb.mark, skb.mark))
+        return None
+
+    def _answered(self, target: Target) -> None:
+        """What the answer of REJECT does to the packet's connection: it carries it too.
+
+        Source: nf_send_reset and nf_ct_attach in net/ipv4/netfilter/nf_reject_ipv4.c.
+        """
+        skb, ready = self.skb, self.ready
+        connection = skb.connection
+        resets = isinstance(target, Reject) and target.kind == "tcp-reset"
+        if connection is None or not connection.confirmed:
+            return
+        if resets and not skb.packet.tcp_flags & RST:
+            connection.tcp = tcp_states.closed(connection.tcp)
+        if ready.writes_connmarks:
+            why = "the answer of REJECT may have changed the connection's mark"
+            ready.conntrack.doubt(connection, why)
+
+    def _policy(self, hook: Hook, table: TableName, chain: ReadyChain) -> None:
+        # the policy is that of the hook's own chain, also behind a goto out of it
+        builtin = self.ready.chains[table, hook.value]
+        mark = self.skb.mark
+        dropped = builtin.policy is ChainPolicy.DROP
+        outcome = Outcome.DROP if dropped else Outcome.ACCEPT
+        self.steps.append(Step(hook, table, builtin.name, 0, outcome, mark, mark))
+        if dropped:
+            raise Stop(End.DROPPED)
+
+    def _run(self, target: Target, hook: Hook) -> Outcome:
+        skb = self.skb
+        run = _SIMPLE.get(type(target))
+        if run is not None:
+            return run
+        match target:
+            case SetMark(mark):
+                skb.mark = mark.set_on(skb.mark)
+            case SetConnmark(mark):
+                if skb.connection is not None:
+                    skb.connection.mark = mark.set_on(skb.connection.mark)
+            case SaveMark(nfmask, ctmask):
+                if skb.connection is not None:
+                    kept = skb.connection.mark & ~ctmask
+                    skb.connection.mark = kept ^ (skb.mark & nfmask)
+            case RestoreMark(nfmask, ctmask):
+                if skb.connection is not None:
+                    skb.mark = (skb.mark & ~nfmask) ^ (skb.connection.mark & ctmask)
+            case Ct(notrack, words):
+                if words:
+                    raise Stop(End.UNDECIDED, f"-j CT {' '.join(words)}")
+                if notrack and not skb.tracked:
+                    skb.tracked = True
+                    skb.state = ConnectionState.UNTRACKED
+            case Snat() | Dnat() | Masquerade() | Redirect():
+                unknowable = nat.bind(target, skb, hook, self.ready.facts, self.ready.conntrack)
+                if unknowable is not None:
+                    raise Stop(End.UNDECIDED, unknowable.reason)
+                return Outcome.ACCEPT
+            case _:
+                raise Stop(End.UNDECIDED, f"target {target} is not known")
+        return Outcome.CONTINUE
+
+
+_SIMPLE: dict[type, Outcome] = {
+    Accept: Outcome.ACCEPT,
+    Drop: Outcome.DROP,
+    Reject: Outcome.REJECT,
+    Return: Outcome.RETURN,
+    Jump: Outcome.JUMP,
+    Goto: Outcome.GOTO,
+    NoTarget: Outcome.CONTINUE,
+    Log: Outcome.CONTINUE,
+    Nflog: Outcome.CONTINUE,
+    Trace: Outcome.CONTINUE,
+}
