@@ -13,8 +13,8 @@ from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.protocols import ICMP, ICMPV6, TCP
 from netfw.traverse import tcp_states
-from netfw.traverse.packet import Packet
-from netfw.traverse.tcp_states import TcpTrack, TcpVerdict
+from netfw.traverse.packet import ACK, Packet
+from netfw.traverse.tcp_states import Segment, TcpTrack, TcpVerdict
 
 _ECHO_REPLY = {ICMP: {8: 0, 0: 8}, ICMPV6: {128: 129, 129: 128}}
 ICMP_NEW = {ICMP: frozenset({8, 13, 15, 17}), ICMPV6: frozenset({128, 139})}
@@ -158,12 +158,9 @@ class Conntrack:
         self, packet: Packet, key: Tuple, connection: Connection, *, is_reply: bool
     ) -> Tracked | None:
         """Move a TCP connection on; what is returned stands for the packet instead of it."""
-        ways = tcp_states.follow(
-            connection.tcp,
-            packet.tcp_flags,
-            is_reply=is_reply,
-            reply_seen=connection.seen_reply,
-        )
+        acknowledges = bool(packet.tcp_flags & ACK and packet.tcp_acknowledgement)
+        segment = Segment(packet.tcp_flags, acknowledges, is_reply, connection.seen_reply)
+        ways = tcp_states.follow(connection.tcp, segment)
         verdicts = {verdict for verdict, _ in ways}
         if len(verdicts) > 1:
             doubt = "the state of the TCP connection depends on sequence numbers"

@@ -105,6 +105,27 @@ class TcpTrack:
     simultaneous: bool = False
     """IP_CT_TCP_SIMULTANEOUS_OPEN."""
     assured: bool = False
+    reply_is_known: bool = False
+    """Whether a reply has told a sequence number; where none has, there is no window yet in which
+    an acknowledgement could lie."""
+    liberal: bool = False
+    """IP_CT_TCP_FLAG_BE_LIBERAL: it was picked up in midstream, and windows are not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What counts of a packet; ``acknowledges`` is False where its number is 0."""
+
+    flags: int
+    acknowledges: bool
+    is_reply: bool
+    reply_seen: bool
+    """Whether the connection had a reply before."""
+
+    @property
+    def kind(self) -> _Flags:
+        """get_conntrack_index."""
+        return _kind(self.flags)
 
 
 Way = tuple[TcpVerdict, TcpTrack]
@@ -122,19 +143,12 @@ def begin(flags: int) -> TcpTrack | None:
     if word == _INVALID:
         return None
     # nf_conntrack_tcp_loose is on: an ACK may begin a connection in midstream
-    return TcpTrack(TcpState(word), kind)
+    return TcpTrack(TcpState(word), kind, liberal=kind is _Flags.ACK)
 
 
-def follow(
-    tracks: frozenset[TcpTrack], flags: int, *, is_reply: bool, reply_seen: bool
-) -> set[Way]:
+def follow(tracks: frozenset[TcpTrack], segment: Segment) -> set[Way]:
     """What a packet of a connection may mean, for each state that the connection may be in."""
-    kind = _kind(flags)
-    return {
-        way
-        for track in tracks
-        for way in _follow(track, kind, is_reply=is_reply, reply_seen=reply_seen)
-    }
+    return {way for track in tracks for way in _follow(track, segment)}
 
 
 def _kind(flags: int) -> _Flags:
@@ -145,7 +159,8 @@ def _kind(flags: int) -> _Flags:
     return _Flags.FIN if flags & FIN else _Flags.ACK
 
 
-def _follow(track: TcpTrack, kind: _Flags, *, is_reply: bool, reply_seen: bool) -> list[Way]:
+def _follow(track: TcpTrack, segment: Segment) -> list[Way]:
+    kind, is_reply = segment.kind, segment.is_reply
     old, word = track.state, _NEXT[is_reply, kind, track.state]
     if word == _INVALID:
         return [(TcpVerdict.INVALID, track)]
@@ -155,7 +170,7 @@ def _follow(track: TcpTrack, kind: _Flags, *, is_reply: bool, reply_seen: bool) 
             return [(TcpVerdict.REOPEN, track)]
         word = _IGNORE
     if word == _IGNORE:
-        return _ignored(track, kind, is_reply=is_reply, reply_seen=reply_seen)
+        return _ignored(track, segment)
     new = TcpState(word)
     if new is TcpState.TIME_WAIT and old is TcpState.LAST_ACK and kind is _Flags.ACK:
         if track.challenge_expected and track.last is _Flags.SYN and not last_was_mine:
@@ -165,7 +180,7 @@ def _follow(track: TcpTrack, kind: _Flags, *, is_reply: bool, reply_seen: bool) 
         track = replace(track, simultaneous=True)
     elif new is TcpState.SYN_RECV and is_reply and kind is _Flags.ACK and track.simultaneous:
         new = TcpState.ESTABLISHED
-    ways = [_in_window(track, kind, new, is_reply=is_reply, reply_seen=reply_seen)]
+    ways = _in_window(track, segment, new)
     if (
         kind is _Flags.RST
         and old is TcpState.ESTABLISHED
@@ -173,20 +188,17 @@ def _follow(track: TcpTrack, kind: _Flags, *, is_reply: bool, reply_seen: bool) 
         and track.last is not _Flags.SYN
     ):
         # a reset whose sequence number is not exactly the one expected closes nothing
-        ways.append(_in_window(track, kind, old, is_reply=is_reply, reply_seen=reply_seen))
+        ways += _in_window(track, segment, old)
     return ways
 
 
-def _ignored(track: TcpTrack, kind: _Flags, *, is_reply: bool, reply_seen: bool) -> list[Way]:
+def _ignored(track: TcpTrack, segment: Segment) -> list[Way]:
     """The packet passes, and the connection is not thought to have changed."""
-    ways = []
+    ways, kind, is_reply = [], segment.kind, segment.is_reply
     if kind is _Flags.SYNACK and track.last is _Flags.SYN and track.last_is_reply is not is_reply:
         # it may acknowledge a SYN that was ignored: then the connection begins anew
         anew = replace(track, close_began=False, challenge_expected=False)
-        anew = replace(anew, state=TcpState.SYN_SENT)
-        ways.append(
-            _in_window(anew, kind, TcpState.SYN_RECV, is_reply=is_reply, reply_seen=reply_seen)
-        )
+        ways += _in_window(replace(anew, state=TcpState.SYN_SENT), segment, TcpState.SYN_RECV)
     kept = replace(track, last=kind, last_is_reply=is_reply)
     if kind is _Flags.SYN and not is_reply:
         expected = track.state is TcpState.LAST_ACK
@@ -195,18 +207,32 @@ def _ignored(track: TcpTrack, kind: _Flags, *, is_reply: bool, reply_seen: bool)
     return ways
 
 
-def _in_window(
-    track: TcpTrack, kind: _Flags, new: TcpState, *, is_reply: bool, reply_seen: bool
-) -> Way:
-    old = track.state
-    began = track.close_began or (new is TcpState.FIN_WAIT and old is not new)
-    after = replace(track, state=new, last=kind, last_is_reply=is_reply, close_began=began)
-    if not reply_seen:
+def _in_window(track: TcpTrack, segment: Segment, new: TcpState) -> list[Way]:
+    old, kind = track.state, segment.kind
+    after = replace(
+        track,
+        state=new,
+        last=kind,
+        last_is_reply=segment.is_reply,
+        close_began=track.close_began or (new is TcpState.FIN_WAIT and old is not new),
+        reply_is_known=track.reply_is_known or (segment.is_reply and kind is not _Flags.RST),
+    )
+    if not segment.reply_seen:
         verdict = TcpVerdict.KILL if kind is _Flags.RST else TcpVerdict.ACCEPT
-        return verdict, after
-    if new is TcpState.ESTABLISHED and old in (TcpState.SYN_RECV, TcpState.ESTABLISHED):
-        after = replace(after, assured=True)
-    return TcpVerdict.ACCEPT, after
+    else:
+        verdict = TcpVerdict.ACCEPT
+        if new is TcpState.ESTABLISHED and old in (TcpState.SYN_RECV, TcpState.ESTABLISHED):
+            after = replace(after, assured=True)
+    ways = [(verdict, after)]
+    if (
+        segment.acknowledges
+        and not segment.is_reply
+        and not track.reply_is_known
+        and not track.liberal
+    ):
+        # it acknowledges what was never seen: that is in or out of window by mere chance
+        ways += [(TcpVerdict.INVALID, track), (TcpVerdict.ACCEPT, track)]
+    return ways
 
 
 def closed(tracks: frozenset[TcpTrack]) -> frozenset[TcpTrack]:

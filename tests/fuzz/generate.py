@@ -354,6 +354,9 @@ def nat_targets(draw: st.DrawFn, family: Family, protocol: int | None, chain: st
     if ports is not None and draw(_rarely):
         return kind(NatRange(None, ports))
     address = draw(st.sampled_from((*addresses, *addresses, *seldom)))
+    if draw(_rarely) and draw(_rarely):
+        # which one of a range the kernel takes, nobody foretells
+        return kind(NatRange((min(addresses[:2]), max(addresses[:2])), ports))
     return kind(NatRange((address, address), ports))
 
 
@@ -477,14 +480,18 @@ def rulesets(draw: st.DrawFn, family: Family, conntrack: bool) -> Ruleset:
 
 
 @st.composite
-def packets(draw: st.DrawFn, family: Family) -> Packet:
+def packets(draw: st.DrawFn, family: Family, protocol: int | None = None) -> Packet:
     """A packet of any path: through this host, to it, from it, or to itself."""
-    protocol = draw(st.sampled_from([UDP, TCP, ICMP if family is Family.IPV4 else ICMPV6]))
+    if protocol is None:
+        protocol = draw(st.sampled_from([UDP, TCP, ICMP if family is Family.IPV4 else ICMPV6]))
     came_by = draw(st.sampled_from([*INTERFACES, ""]))
     far, behind, near = FAR[family], BEHIND[family], NEAR[family]
     if came_by:
         index = INTERFACES.index(came_by)
         source = draw(st.sampled_from([far[index], behind[index], far[index - 1]]))
+        if draw(_rarely) and draw(_rarely):
+            # such a packet is refused, but only where it is routed
+            source = draw(st.sampled_from(near))
         destinations = [*far, *behind, *near, NOWHERE[family]]
     else:
         source = draw(st.sampled_from([*near, LOOPBACK_ADDRESS[family]]))
@@ -545,9 +552,33 @@ def sendings(draw: st.DrawFn, family: Family, most: int) -> tuple[Sending, ...]:
     return tuple(found)
 
 
+_segments = st.sampled_from(
+    [SYN, SYN | ACK, ACK, ACK, FIN | ACK, FIN | ACK, RST, RST | ACK, PSH | ACK, 0]
+)
+
+
+@st.composite
+def conversations(draw: st.DrawFn, family: Family, most: int) -> tuple[Sending, ...]:
+    """The segments of one TCP connection, whatever their order, to and fro."""
+    first = draw(packets(family, TCP))
+    found = [Sending(Relation.FIRST, replace(first, tcp_flags=draw(st.sampled_from([SYN, ACK]))))]
+    ways = st.sampled_from([Relation.AGAIN, Relation.ANSWER])
+    if draw(booleans):
+        # the hand is shaken first, as it mostly is
+        found += [
+            Sending(Relation.ANSWER, None, 0, SYN | ACK),
+            Sending(Relation.AGAIN, None, 0, ACK),
+        ]
+    for _ in range(draw(st.sampled_from(range(most, 0, -1)))):
+        found.append(Sending(draw(ways), None, 0, draw(_segments)))
+    return tuple(found)
+
+
 @st.composite
 def cases(draw: st.DrawFn, family: Family, most: int = 8) -> Case:
     """A ruleset and up to ``most`` packets."""
     conntrack = not draw(_rarely)
     ruleset = draw(rulesets(family, conntrack))
+    if conntrack and draw(_sometimes):
+        return Case(ruleset, draw(conversations(family, most)), conntrack)
     return Case(ruleset, draw(sendings(family, most)), conntrack)
