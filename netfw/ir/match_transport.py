@@ -1,0 +1,92 @@
+"""Matches on transport headers: ports, flags, types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """Ports from first to last, both included, 0 to 65535."""
+
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first <= 65535 or not 0 <= self.last <= 65535:
+            raise ValueError(f"ports {self.first}:{self.last} are outside 0..65535")
+
+    def __contains__(self, port: int) -> bool:
+        return self.first <= port <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """One port or range of a tcp, udp or similar match."""
+
+    ports: PortRange
+    negate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TcpFlags:
+    """``--tcp-flags MASK SET``: of the flags in mask, exactly those in value are set.
+
+    Bits as in the TCP header: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32.
+    """
+
+    mask: int
+    value: int
+    negate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TcpMatch:
+    """``-m tcp``: ports, flags, and an option kind (1 to 255) that must be there."""
+
+    source: Ports | None = None
+    destination: Ports | None = None
+    flags: TcpFlags | None = None
+    option: int | None = None
+    option_negate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UdpMatch:
+    """``-m udp``: ports. ``module`` is udp or udplite, which share their form."""
+
+    source: Ports | None = None
+    destination: Ports | None = None
+    module: str = "udp"
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpMatch:
+    """``-m icmp`` or ``-m icmp6``: a type (0 to 255) and a range of codes.
+
+    In IPv4 the type 255 means any type (icmp_type_code_match in net/netfilter/xt_tcpudp.c).
+    ``module`` is icmp or icmp6.
+    """
+
+    module: str
+    type: int
+    codes: tuple[int, int] = (0, 255)
+    negate: bool = False
+
+
+class PortSide(Enum):
+    """What multiport compares: source ports, destination ports, or either."""
+
+    SOURCE = "sports"
+    DESTINATION = "dports"
+    EITHER = "ports"
+
+
+@dataclass(frozen=True, slots=True)
+class MultiportMatch:
+    """``-m multiport``: up to 15 ports, where a range counts as two."""
+
+    side: PortSide
+    ports: tuple[PortRange, ...]
+    negate: bool = False
