@@ -45,7 +45,6 @@ _MUTE = {
     "net.ipv4.conf.all.send_redirects": 0,
     "net.ipv6.icmp.echo_ignore_all": 1,
     "net.ipv6.icmp.ratelimit": 2**31 - 1,
-    "net.ipv6.icmp.ratemask": "0-255",
 }
 """What the firewall's own kernel answers would go through the rules too and leave its traces in
 the connections: it shall answer nothing. Over lo it answers all the same."""

@@ -340,14 +340,14 @@ def nat_targets(draw: st.DrawFn, family: Family, protocol: int | None, chain: st
     with_port = protocol in (TCP, UDP) and draw(booleans)
     port = draw(st.sampled_from(PORTS)) if with_port else 0
     ports = (port, port) if with_port else None
+    kinds: list[type[Dnat] | type[Redirect] | type[Snat] | type[Masquerade]]
+    addresses, seldom = (*NEAR[family], *BEHIND[family]), [NOWHERE[family]]
     if chain in ("PREROUTING", "OUTPUT", "D1", "D2"):
-        kinds: list[type[Dnat] | type[Redirect] | type[Snat] | type[Masquerade]]
         kinds = [Dnat, Dnat, Redirect]
-        addresses = (*FAR[family], *BEHIND[family], *NEAR[family])
-        seldom = (LOOPBACK_ADDRESS[family], NOWHERE[family])
+        addresses += FAR[family]
+        seldom.append(LOOPBACK_ADDRESS[family])
     else:
         kinds = [Snat, Snat, Masquerade] if chain in ("POSTROUTING", "M1") else [Snat]
-        addresses, seldom = (*NEAR[family], *BEHIND[family]), (NOWHERE[family],)
     kind = draw(st.sampled_from(kinds))
     if kind in (Redirect, Masquerade):
         return kind(NatRange(None, ports))
@@ -542,8 +542,10 @@ def sendings(draw: st.DrawFn, family: Family, most: int) -> tuple[Sending, ...]:
         relation = draw(_relations) if found else Relation.FIRST
         if relation is Relation.FIRST:
             packet = draw(packets(family))
-            if found and draw(booleans):
-                packet = draw(siblings(draw(st.sampled_from(found)).packet or packet))
+            is_sibling = bool(found) and draw(booleans)
+            if is_sibling:
+                earlier = draw(st.sampled_from(found)).packet
+                packet = draw(siblings(earlier or packet))
             found.append(Sending(relation, packet))
         else:
             of = draw(st.integers(0, len(found) - 1))

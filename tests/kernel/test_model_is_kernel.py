@@ -73,9 +73,10 @@ class SwappedTables(Walker):
 
     def __init__(self, ruleset: Ruleset, facts: HostFacts) -> None:
         super().__init__(ruleset, facts)
-        swapped = {TableName.MANGLE: TableName.FILTER, TableName.FILTER: TableName.MANGLE}
-        points = self._points[Hook.FORWARD]
-        self._points[Hook.FORWARD] = tuple(swapped.get(point, point) for point in points)
+        order = list(self._points[Hook.FORWARD])
+        mangle, filter_ = order.index(TableName.MANGLE), order.index(TableName.FILTER)
+        order[mangle], order[filter_] = order[filter_], order[mangle]
+        self._points[Hook.FORWARD] = tuple(order)
 
 
 def without_connections(ruleset: Ruleset, facts: HostFacts) -> Walker:
