@@ -155,8 +155,9 @@ class Trip:
         if not ready.conntrack_is_on:
             return
         if point is KernelPoint.CONNTRACK and not skb.tracked:
-            skb.tracked = True
             tracked = ready.conntrack.track(skb.packet)
+            # over lo an INVALID packet is looked at once more: it carries no connection
+            skb.tracked = tracked.state is not ConnectionState.INVALID
             if tracked.doubt:
                 raise Stop(End.UNDECIDED, tracked.doubt)
             skb.connection, skb.state, skb.is_reply = (
