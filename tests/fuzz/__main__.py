@@ -31,10 +31,9 @@ def main() -> int:
     try:
         while time.monotonic() < until and not tally.failure:
             number = random.randrange(1 << 32) if options.seed is None else options.seed
-            for arena in arenas:
-                for family in Family:
-                    if not tally.failure:
-                        search(arena, family, number, options.rulesets, tally, until=until)
+            for family in Family:
+                if not tally.failure:
+                    search(arenas, family, number, options.rulesets, tally, until=until)
             print(f"seed {number}: {tally}", flush=True)
             if options.seed is not None:
                 break

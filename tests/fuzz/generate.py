@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cache
 
 from hypothesis import strategies as st
 
@@ -214,6 +215,7 @@ def pool(family: Family) -> tuple[int, ...]:
     )
 
 
+@cache
 @st.composite
 def nets(draw: st.DrawFn, family: Family) -> Net:
     """A network around an address of the pool, often only that address."""
@@ -225,6 +227,7 @@ def nets(draw: st.DrawFn, family: Family) -> Net:
     return Net(family, draw(st.sampled_from(pool(family))) & mask, mask)
 
 
+@cache
 @st.composite
 def heads(
     draw: st.DrawFn, family: Family, protocol: int | None, ways: tuple[Way, ...]
@@ -250,6 +253,7 @@ def heads(
 some_ports = st.none() | st.builds(Ports, port_ranges, _sometimes)
 
 
+@cache
 @st.composite
 def both_ports(draw: st.DrawFn) -> tuple[Ports | None, Ports | None]:
     """Source and destination ports, but not both negated: iptables-nft 1.8.9 makes one
@@ -260,6 +264,7 @@ def both_ports(draw: st.DrawFn) -> tuple[Ports | None, Ports | None]:
     return source, destination
 
 
+@cache
 @st.composite
 def transports(draw: st.DrawFn, family: Family, protocol: int | None) -> list[Match]:
     """What goes with a protocol."""
@@ -282,6 +287,7 @@ def transports(draw: st.DrawFn, family: Family, protocol: int | None) -> list[Ma
     return [IcmpMatch(module, draw(kinds), draw(codes), draw(_sometimes))]
 
 
+@cache
 @st.composite
 def conntracks(draw: st.DrawFn) -> ConntrackMatch:
     """States, and perhaps a direction."""
@@ -293,6 +299,7 @@ def conntracks(draw: st.DrawFn) -> ConntrackMatch:
 _STATES = st.sampled_from([s for s in ConnectionState if s.value not in ("SNAT", "DNAT")])
 
 
+@cache
 @st.composite
 def addrtypes(draw: st.DrawFn, family: Family) -> AddrtypeMatch:
     """Kinds of addresses."""
@@ -310,6 +317,7 @@ def addrtypes(draw: st.DrawFn, family: Family) -> AddrtypeMatch:
     )
 
 
+@cache
 def others(family: Family, conntrack: bool) -> st.SearchStrategy[Match]:
     """Matches that go with any protocol."""
     found: list[st.SearchStrategy[Match]] = [
@@ -334,6 +342,7 @@ def others(family: Family, conntrack: bool) -> st.SearchStrategy[Match]:
     return st.one_of(found)
 
 
+@cache
 @st.composite
 def nat_targets(draw: st.DrawFn, family: Family, protocol: int | None, chain: str) -> Target:
     """A translation that this chain may hold, to one address and one port."""
@@ -360,7 +369,27 @@ def nat_targets(draw: st.DrawFn, family: Family, protocol: int | None, chain: st
     return kind(NatRange((address, address), ports))
 
 
-def mark_targets(conntrack: bool) -> list[st.SearchStrategy[Target]]:
+_ends: st.SearchStrategy[Target] = st.sampled_from([Drop(), Drop(), Accept(), Return()])
+_untracked: st.SearchStrategy[Target] = st.just(Ct(notrack=True))
+_plain_targets: st.SearchStrategy[Target] = st.sampled_from(
+    [NoTarget(), Accept(), Return(), Log("seen ", 4), Nflog(5, "copy")]
+)
+
+
+@cache
+def _into(chains: tuple[str, ...]) -> st.SearchStrategy[Target]:
+    kinds = (Jump, Jump, Jump, Goto)
+    return st.sampled_from([kind(chain) for chain in chains for kind in kinds])
+
+
+@cache
+def _refusals(family: Family, with_reset: bool) -> st.SearchStrategy[Target]:
+    kinds = [Reject(kind) for kind in REJECT_KINDS[family] if with_reset or kind != "tcp-reset"]
+    return st.sampled_from(kinds)
+
+
+@cache
+def mark_targets(conntrack: bool) -> st.SearchStrategy[Target]:
     """What changes marks."""
     found: list[st.SearchStrategy[Target]] = [st.builds(SetMark, marks)]
     if conntrack:
@@ -370,9 +399,10 @@ def mark_targets(conntrack: bool) -> list[st.SearchStrategy[Target]]:
             st.builds(SaveMark, masks, masks),
             st.builds(RestoreMark, masks, masks),
         ]
-    return found
+    return st.one_of(found)
 
 
+@cache
 @st.composite
 def targets(
     draw: st.DrawFn,
@@ -384,26 +414,20 @@ def targets(
     conntrack: bool,
 ) -> Target:
     """A target that this chain takes; ``below`` are the chains that it may lead to."""
-    branches: list[st.SearchStrategy[Target]] = [st.one_of(mark_targets(conntrack))]
-    branches.append(
-        st.sampled_from(
-            [NoTarget(), Accept(), Return(), Log("seen ", 4), Nflog(5, "copy")],
-        )
-    )
+    marking = mark_targets(conntrack)
+    branches: list[st.SearchStrategy[Target]] = [marking, marking, _plain_targets]
     if below:
-        names = st.sampled_from(below)
-        branches += [st.builds(Jump, names), st.builds(Jump, names) | st.builds(Goto, names)]
+        branches += [_into(below)] * 2
     if table is TableName.NAT:
         if conntrack and draw(booleans):
             return draw(nat_targets(family, protocol, chain))
     elif draw(_rarely):
-        branches = [st.just(Drop()), st.sampled_from([Accept(), Return()])]
+        branches = [_ends]
         if table is TableName.FILTER:
-            kinds = [k for k in REJECT_KINDS[family] if protocol == TCP or k != "tcp-reset"]
-            branches += [st.builds(Reject, st.sampled_from(kinds))] * 3
+            branches += [_refusals(family, protocol == TCP)] * 2
     if table is TableName.RAW and conntrack and draw(booleans):
-        branches.append(st.just(Ct(notrack=True)))
-    return draw(st.one_of(branches))
+        branches.append(_untracked)
+    return draw(draw(st.sampled_from(branches)))
 
 
 _WAYS = {
@@ -415,6 +439,7 @@ _WAYS = {
 """Userspace refuses the other interface in these chains."""
 
 
+@cache
 @st.composite
 def rules(
     draw: st.DrawFn,
@@ -438,6 +463,7 @@ def rules(
     return Rule((*head, *further), target)
 
 
+@cache
 @st.composite
 def tables(draw: st.DrawFn, name: TableName, family: Family, conntrack: bool) -> Table:
     """A table with all its chains."""
@@ -465,6 +491,7 @@ CONNTRACK_ON = Chain(
 """Nothing leads here: it only switches connection tracking on."""
 
 
+@cache
 @st.composite
 def rulesets(draw: st.DrawFn, family: Family, conntrack: bool) -> Ruleset:
     """All five tables, some of them with rules."""
@@ -479,6 +506,7 @@ def rulesets(draw: st.DrawFn, family: Family, conntrack: bool) -> Ruleset:
     return Ruleset(family, tuple(found))
 
 
+@cache
 @st.composite
 def packets(draw: st.DrawFn, family: Family, protocol: int | None = None) -> Packet:
     """A packet of any path: through this host, to it, from it, or to itself."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -44,7 +45,7 @@ class Tally:
         sent = self.packets + self.undecided
         share = 100 * self.undecided / sent if sent else 0.0
         return (
-            f"{self.rulesets} rulesets, {self.packets} packets and {self.steps} steps without a "
+            f"{self.rulesets} rulesets loaded, {self.packets} packets and {self.steps} steps without a "
             f"difference; {self.undecided} packets undecided ({share:.1f} %), "
             f"{self.skipped} not sent behind them, {self.lost} cases with lost events"
         )
@@ -59,7 +60,7 @@ class _SmallEnough(BaseException):
 
 
 def search(
-    arena: Arena,
+    arenas: Sequence[Arena],
     family: Family,
     number: int,
     most: int,
@@ -69,7 +70,10 @@ def search(
     until: float = float("inf"),
     shrink_seconds: float = SHRINK_SECONDS,
 ) -> None:
-    """Play up to ``most`` cases of a seed; a difference is made small and told in the tally."""
+    """Play up to ``most`` cases of a seed on each backend's arena.
+
+    A difference is made small, and told in the tally.
+    """
     smallest: list[Played] = []
     shrink_until = float("inf")
     repeat = f"to repeat it: NETFW_FUZZ_SEED={number}"
@@ -91,19 +95,20 @@ def search(
             raise _SmallEnough
         if not smallest and now > until:
             return
-        try:
-            played = play(case, arena, make_walker)
-        except LostEvents:
-            tally.lost += 1
-            return
-        if played.different:
+        for arena in arenas:
+            try:
+                played = play(case, arena, make_walker)
+            except LostEvents:
+                tally.lost += 1
+                continue
+            if played.different:
+                if not smallest:
+                    shrink_until = now + shrink_seconds
+                if not smallest or _size(played) <= _size(smallest[0]):
+                    smallest[:] = [played]
+                raise _Differs
             if not smallest:
-                shrink_until = now + shrink_seconds
-            if not smallest or _size(played) <= _size(smallest[0]):
-                smallest[:] = [played]
-            raise _Differs
-        if not smallest:
-            tally.add(played)
+                tally.add(played)
 
     try:
         agrees()

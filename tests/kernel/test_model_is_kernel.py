@@ -38,7 +38,7 @@ def test_random_packets_go_the_predicted_way_through_random_rules(
     arena: Arena, family: Family
 ) -> None:
     tally = Tally()
-    search(arena, family, SEED, RULESETS, tally)
+    search([arena], family, SEED, RULESETS, tally)
     assert not tally.failure, tally.failure
     assert tally.rulesets == RULESETS
     assert tally.lost == 0
@@ -95,7 +95,7 @@ def without_connections(ruleset: Ruleset, facts: HostFacts) -> Walker:
 )
 def test_a_model_with_a_fault_is_found_out(arena: Arena, broken: MakeWalker) -> None:
     tally = Tally()
-    search(arena, Family.IPV4, SEED, 400, tally, broken, shrink_seconds=1.0)
+    search([arena], Family.IPV4, SEED, 400, tally, broken, shrink_seconds=1.0)
     assert tally.failure
     said = tally.failure.splitlines()
     assert said[0] == f"{arena.backend} IPv4:"
@@ -109,5 +109,5 @@ def test_lost_events_are_no_pass(arena: Arena, monkeypatch: pytest.MonkeyPatch) 
     ground = arena.ground(Family.IPV4, conntrack=True)
     monkeypatch.setattr(type(ground), "lost", "the kernel dropped 1 trace events")
     tally = Tally()
-    search(arena, Family.IPV4, SEED, 5, tally)
+    search([arena], Family.IPV4, SEED, 5, tally)
     assert (tally.rulesets, tally.lost) == (0, 5)
