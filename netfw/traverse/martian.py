@@ -1,9 +1,9 @@
-"""Packets that routing refuses because of their addresses, between two hooks and without a trace
-of its own.
+"""Addresses by which routing decides without looking at a route: what it refuses, between two
+hooks and without a trace of its own, and what is for all hosts of a link.
 
 Source: ip_route_input_slow and __fib_validate_source in net/ipv4/route.c and fib_frontend.c,
-__mkroute_output in route.c; with route_localnet and accept_local off, which is how they are
-unless somebody switches them on.
+__mkroute_output in route.c; rt6_need_strict in net/ipv6/route.c; with route_localnet and
+accept_local off, which is how they are unless somebody switches them on.
 """
 
 from __future__ import annotations
@@ -11,15 +11,24 @@ from __future__ import annotations
 from netfw.ir.names import Family
 from netfw.traverse.host_facts import LOOPBACK, HostFacts
 
+_EVERYONE = 0xFFFFFFFF
+_SMALLEST_LINK = 31
+"""A link with this prefix length or a longer one has no broadcast address (RFC 3021)."""
+
 
 def refused_on_arrival(
     family: Family, interface: str, source: int, destination: int, facts: HostFacts
 ) -> str:
     """Why a packet that came in by an interface is dropped where it is routed; empty if not."""
-    if family is not Family.IPV4 or interface == LOOPBACK:
+    if interface == LOOPBACK:
         return ""
-    if _is_loopback(destination):
-        return "a packet to 127.0.0.0/8 may not come in from outside"
+    if family is Family.IPV6:
+        # the route to ::1 is that of lo alone
+        return "a packet to ::1 may not come in from outside" if destination == 1 else ""
+    if _is_loopback(destination) or destination == 0:
+        return "a packet to 127.0.0.0/8 or 0.0.0.0 may not come in from outside"
+    if _is_loopback(source) or source in (0, _EVERYONE) or is_multicast(family, source):
+        return "a packet may not come from such an address"
     if facts.is_local(family, source):
         return "a packet from outside may not come from an address of this host"
     return ""
@@ -30,6 +39,26 @@ def refused_on_departure(family: Family, source: int, interface: str) -> str:
     if family is Family.IPV4 and _is_loopback(source) and interface != LOOPBACK:
         return "a packet from 127.0.0.0/8 may not leave this host"
     return ""
+
+
+def is_multicast(family: Family, address: int) -> bool:
+    """Whether an address stands for a group."""
+    return address >> 28 == 14 if family is Family.IPV4 else address >> 120 == 255
+
+
+def broadcasts(facts: HostFacts) -> frozenset[int]:
+    """The IPv4 addresses of all hosts on a link of ours."""
+    return frozenset(
+        {
+            _EVERYONE,
+            *(
+                mine.net.address | ~mine.net.mask & _EVERYONE
+                for addresses in facts.addresses.values()
+                for mine in addresses
+                if mine.family is Family.IPV4 and mine.prefix_length < _SMALLEST_LINK
+            ),
+        }
+    )
 
 
 def _is_loopback(address: int) -> bool:

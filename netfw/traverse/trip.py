@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netfw.ir.match import ConnectionState
-from netfw.ir.names import ChainPolicy, Hook, TableName
+from netfw.ir.names import ChainPolicy, Family, Hook, TableName
 from netfw.ir.target import (
     Accept,
     Ct,
@@ -35,7 +35,7 @@ from netfw.traverse.connection import Conntrack
 from netfw.traverse.evaluate import Predicate
 from netfw.traverse.hooks import KernelPoint
 from netfw.traverse.host_facts import LOOPBACK, HostFacts
-from netfw.traverse.martian import refused_on_arrival, refused_on_departure
+from netfw.traverse.martian import is_multicast, refused_on_arrival, refused_on_departure
 from netfw.traverse.packet import RST, Packet
 from netfw.traverse.skb import Skb
 from netfw.traverse.traversal import End, Outcome, Step
@@ -72,6 +72,7 @@ class Ready:
     conntrack: Conntrack
     conntrack_is_on: bool
     writes_connmarks: bool
+    broadcasts: frozenset[int]
 
 
 class Stop(Exception):
@@ -102,10 +103,13 @@ class Trip:
         refused = refused_on_arrival(family, skb.in_interface, skb.source, skb.destination, facts)
         if refused:
             raise Stop(End.STOPPED, refused)
+        if is_multicast(family, skb.destination):
+            raise Stop(End.UNDECIDED, "who listens to a group is not known")
+        to_all = family is Family.IPV4 and skb.destination in self.ready.broadcasts
         decision = facts.route(family, skb.destination, skb.mark)
-        if decision is None:
+        if decision is None and not to_all:
             raise Stop(End.STOPPED, "no route to the destination")
-        if decision.is_local:
+        if decision is None or decision.is_local or to_all:
             self._hook(Hook.INPUT)
             return End.DELIVERED, ""
         if not facts.forwarding:
@@ -121,6 +125,9 @@ class Trip:
         """From a process: routing, OUTPUT, POSTROUTING; over lo also PREROUTING and INPUT."""
         skb, facts = self.skb, self.ready.facts
         family = skb.packet.family
+        to_all = family is Family.IPV4 and skb.destination in self.ready.broadcasts
+        if to_all or is_multicast(family, skb.destination):
+            raise Stop(End.UNDECIDED, "the way of this host's own packets to many is not known")
         decision = facts.route(family, skb.destination, skb.mark)
         if decision is None:
             raise Stop(End.STOPPED, "no route to the destination")

@@ -19,6 +19,7 @@ from netfw.traverse.connection import Conntrack
 from netfw.traverse.evaluate import Predicate, predicate_of
 from netfw.traverse.hooks import KernelPoint, hook_entries
 from netfw.traverse.host_facts import HostFacts
+from netfw.traverse.martian import broadcasts
 from netfw.traverse.packet import Packet
 from netfw.traverse.traversal import Addressing, End, Station, Traversal
 from netfw.traverse.trip import Ready, ReadyChain, ReadyRule, Stop, Trip
@@ -95,6 +96,7 @@ class Walker:
             )
             for hook in Hook
         }
+        self._broadcasts = broadcasts(facts)
         self._writes_connmarks = _has_target(ruleset, (SetConnmark, SaveMark))
 
     def _has(self, table_name: TableName, hook: Hook) -> bool:
@@ -129,6 +131,7 @@ class Walker:
             self.conntrack,
             self.conntrack_is_on,
             self._writes_connmarks,
+            self._broadcasts,
         )
         trip = Trip(ready, packet)
         skb = trip.skb

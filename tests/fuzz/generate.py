@@ -153,6 +153,13 @@ def set_members(family: Family) -> dict[str, tuple[SetMember, ...]]:
     }
 
 
+TO_MANY = {
+    Family.IPV4: (0xFFFFFFFF, FAR[Family.IPV4][1] | 0xFF, parse_address("224.0.0.99")[1]),
+    Family.IPV6: (parse_address("ff02::99")[1],),
+}
+"""Broadcast and multicast."""
+
+
 class Relation(Enum):
     """What a packet is to an earlier one."""
 
@@ -521,6 +528,8 @@ def packets(draw: st.DrawFn, family: Family, protocol: int | None = None) -> Pac
             # such a packet is refused, but only where it is routed
             source = draw(st.sampled_from(near))
         destinations = [*far, *behind, *near, NOWHERE[family]]
+        if draw(_rarely):
+            destinations = list(TO_MANY[family])
     else:
         source = draw(st.sampled_from([*near, LOOPBACK_ADDRESS[family]]))
         destinations = [*far, *behind, *near]

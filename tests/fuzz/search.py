@@ -45,8 +45,8 @@ class Tally:
         sent = self.packets + self.undecided
         share = 100 * self.undecided / sent if sent else 0.0
         return (
-            f"{self.rulesets} rulesets loaded, {self.packets} packets and {self.steps} steps without a "
-            f"difference; {self.undecided} packets undecided ({share:.1f} %), "
+            f"{self.rulesets} rulesets loaded, {self.packets} packets and {self.steps} steps "
+            f"without a difference; {self.undecided} packets undecided ({share:.1f} %), "
             f"{self.skipped} not sent behind them, {self.lost} cases with lost events"
         )
 
