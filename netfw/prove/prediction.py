@@ -46,6 +46,8 @@ def facts_for(ruleset: Ruleset, example: Example) -> HostFacts:
         for rule in all_rules(ruleset)
         if isinstance(rule.target, Dnat) and rule.target.to.addresses is not None
     }
+    # a packet from outside with a source of this host would be stopped by routing
+    targets.discard(packet.source)
     mine = [InterfaceAddress(family, address, family.bits) for address in sorted(targets)]
     arrived = InterfaceAddress(family, packet.destination, family.bits)
     return HostFacts(addresses={packet.in_interface: (arrived, placeholder, *mine)})

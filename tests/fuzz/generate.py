@@ -598,7 +598,7 @@ _segments = st.sampled_from(
 
 @st.composite
 def conversations(draw: st.DrawFn, family: Family, most: int) -> tuple[Sending, ...]:
-    """The segments of one TCP connection, whatever their order, to and fro."""
+    """The segments of one TCP connection, in any order, both ways."""
     first = draw(packets(family, TCP))
     found = [Sending(Relation.FIRST, replace(first, tcp_flags=draw(st.sampled_from([SYN, ACK]))))]
     ways = st.sampled_from([Relation.AGAIN, Relation.ANSWER])

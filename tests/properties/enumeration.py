@@ -11,7 +11,7 @@ from netfw.ir.ruleset import Ruleset
 from netfw.prove.packet_of import Example
 from netfw.prove.path import PathKind, Paths
 from netfw.prove.prediction import predict
-from netfw.prove.space import NOTRACK, STATES, Bdd, Field, Space, mark_bit
+from netfw.prove.space import NOTRACK, STATES, Bdd, Field, Space, connmark_bit, mark_bit
 from netfw.prove.summary import value_after
 from netfw.traverse.packet import ACK, SYN, Packet
 from netfw.traverse.traversal import End
@@ -29,7 +29,10 @@ KINDS = {
 def small_world(
     family: Family, kind: PathKind, interfaces: tuple[str, ...], field_mask: int
 ) -> list[Example]:
-    """Every packet of a small world: few addresses, ports, states and marks, all combined."""
+    """Every packet of a small world: few addresses, ports, states and marks, all combined.
+
+    None comes from the address it goes to: routing would stop it, whatever the rules say.
+    """
     ways = {
         PathKind.IN: [(name, "") for name in interfaces],
         PathKind.OUT: [("", name) for name in interfaces],
@@ -48,6 +51,7 @@ def small_world(
         for way, source, destination, what, state, mark in product(
             ways, addresses, addresses, KINDS[family], STATES, (0, field_mask)
         )
+        if source != destination
     ]
 
 
@@ -78,8 +82,11 @@ def packet_of(
     )
 
 
-def point(space: Space, example: Example) -> Bdd:
-    """The set that holds just this packet, whatever the oracles say."""
+def point(space: Space, example: Example, connmark: int | None = 0) -> Bdd:
+    """The set that holds just this packet, whatever the oracles say.
+
+    ``connmark`` is its connection's mark; None for any.
+    """
     packet = example.packet
     found = space.equal(Field.STATE, STATES.index(example.state))
     for field, value in (
@@ -103,6 +110,10 @@ def point(space: Space, example: Example) -> Bdd:
         variable = space.state_variables.get(mark_bit(bit))
         if variable is not None:
             found &= variable if packet.mark >> bit & 1 else ~variable
+    for bit in range(32):
+        variable = space.state_variables.get(connmark_bit(bit))
+        if variable is not None and connmark is not None:
+            found &= variable if connmark >> bit & 1 else ~variable
     return found & ~space.state_variables[NOTRACK]
 
 
