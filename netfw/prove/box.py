@@ -9,6 +9,7 @@ from netfw.ir.match import ConnectionState
 from netfw.ir.net import Net
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.space import STATES, Bdd, Field, Space, mark_bit
+from netfw.traverse.packet import PORT_PROTOCOLS
 
 _FIELDS = (
     Field.REPLY,
@@ -28,6 +29,8 @@ _FIELDS = (
     Field.IN_INTERFACE,
 )
 """The order in which conditions are given up: what says least of a packet first."""
+_ICMP_FIELDS = frozenset({Field.ICMP_TYPE, Field.ICMP_CODE})
+_PORT_FIELDS = frozenset({Field.SOURCE_PORT, Field.DESTINATION_PORT})
 _MOST_RANGES = 15
 _MOST_BLOCKS = 4096
 
@@ -94,6 +97,8 @@ def _grow(space: Space, of: Bdd, domain: Bdd, left: Bdd, example: Example) -> tu
             if rest(name) == space.false:
                 del table[name]
     for field in _FIELDS:
+        if field is Field.PROTOCOL:
+            outside |= ~_bearers(space, example, frozenset(ranges))
         bad = rest(field)
         names = space.names_of(field)
         others = [name for name in space.support(bad) if name not in names]
@@ -127,6 +132,15 @@ def _grow(space: Space, of: Bdd, domain: Bdd, left: Bdd, example: Example) -> tu
         those &= part
     bits = {bit: member.get(mark_bit(bit), False) for bit in range(32) if mark_bit(bit) in marks}
     return Box(example, nets, ranges, interfaces, states, bits), those
+
+
+def _bearers(space: Space, example: Example, asked: frozenset[Field]) -> Bdd:
+    """The protocols that have what is asked; to others it means nothing, so that they meet it."""
+    if asked & _ICMP_FIELDS:
+        return space.equal(Field.PROTOCOL, example.packet.protocol)
+    if asked & _PORT_FIELDS:
+        return space.any_of(space.equal(Field.PROTOCOL, number) for number in PORT_PROTOCOLS)
+    return space.true
 
 
 def _all_but(without: object, *tables: Mapping[str, Bdd] | Mapping[Field, Bdd]) -> Iterator[Bdd]:

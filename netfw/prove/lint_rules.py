@@ -23,11 +23,20 @@ _SHADOWERS_NAMED = 3
 
 
 def lint_rules(ruleset: Ruleset) -> list[Finding]:
-    """Every finding of a ruleset, in its order."""
+    """Every finding of a ruleset, in its order; one of each place for the same reason."""
     mark, connmark = named_mark_bits(all_rules(ruleset))
     interfaces = Interfaces(patterns_of_ruleset(ruleset))
     space = Space(ruleset.family, interfaces, mark, connmark)
-    return list(_RulesLint(Reach(Paths(space, ruleset))).findings())
+    found = list(_RulesLint(Reach(Paths(space, ruleset))).findings())
+    senseless = {finding.where for finding in found if finding.kind is Kind.OUTSIDE_MASK}
+    return sorted(
+        (
+            finding
+            for finding in found
+            if finding.kind is not Kind.NEVER_MATCHES or finding.where not in senseless
+        ),
+        key=lambda finding: finding.where.line if isinstance(finding.where, Where) else 0,
+    )
 
 
 class _RulesLint:

@@ -16,6 +16,7 @@ from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.prove.interfaces import NO_INTERFACE, Interfaces
+from netfw.prove.manager import new_manager
 
 
 class Bdd(Protocol):
@@ -70,8 +71,6 @@ _WIDTHS = {
 }
 NOTRACK = "notrack"
 """The state variable that says that a rule has switched tracking off for the packet."""
-_MEMORY = 2**28
-"""Bytes that the library may plan its tables for; it takes what it needs."""
 
 
 def mark_bit(bit: int) -> str:
@@ -89,21 +88,6 @@ def bits_of(word: int) -> Iterator[int]:
     return (bit for bit in range(32) if word >> bit & 1)
 
 
-def _new_manager() -> Any:  # noqa: ANN401 - dd has no types
-    """CUDD where dd was built with it, else dd's own diagrams: the same answers, far slower."""
-    try:
-        from dd import cudd
-    except ImportError:
-        from dd import autoref
-
-        manager = autoref.BDD()
-    else:
-        manager = cudd.BDD(memory_estimate=_MEMORY)
-    # the order of variables below is the order that works; looking for a better one takes longer
-    manager.configure(reordering=False)
-    return manager
-
-
 class Space:
     """All packets of a family.
 
@@ -116,7 +100,7 @@ class Space:
     ) -> None:
         self.family = family
         self.interfaces = interfaces
-        self.manager = _new_manager()
+        self.manager = new_manager()
         self.true: Bdd = self.manager.true
         self.false: Bdd = self.manager.false
         self.state_variables: dict[str, Bdd] = {}
@@ -306,10 +290,15 @@ class Space:
         return found
 
     def exponent(self, of: Bdd) -> float:
-        """The size of a set as a power of two (log2 of the number of assignments)."""
+        """How many packets are in a set, as a power of two (log2 of their number).
+
+        A packet counts once, whatever mark it comes with and whatever an oracle says of it.
+        """
         import math
 
-        count = self.manager.count(of, len(self.manager.vars))
+        fields = {name for field in Field for name in self.names_of(field)}
+        packets = self.without(of, self.support(of) - fields)
+        count = self.manager.count(packets, len(fields))
         return math.log2(count) if count else -math.inf
 
     def no_interface(self, field: Field) -> Bdd:

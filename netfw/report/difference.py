@@ -8,7 +8,7 @@ from typing import Any
 
 from netfw.ir.match import ConnectionState
 from netfw.ir.net import Net
-from netfw.ir.protocols import PRINTED_NAMES
+from netfw.ir.protocols import ICMPV6, PRINTED_NAMES
 from netfw.ir.ruleset import Rule
 from netfw.prove.box import Box
 from netfw.prove.difference import Change, Changed
@@ -82,12 +82,11 @@ def _protocol_text(box: Box) -> str:
     spans = box.ranges.get(Field.PROTOCOL)
     if spans is None:
         return "any protocol"
-    names = [
-        PRINTED_NAMES.get(number, str(number))
-        for first, last in spans
-        for number in range(first, min(last, first + 20) + 1)
-    ]
-    text = " or ".join(names[:6]) + (" or others" if len(names) > 6 else "")
+    numbers = {number for first, last in spans for number in range(first, last + 1)}
+    others = set(range(256)) - numbers
+    few, start = (numbers, "") if len(numbers) <= len(others) else (others, "any protocol but ")
+    names = ["icmpv6" if n == ICMPV6 else PRINTED_NAMES.get(n, str(n)) for n in sorted(few)]
+    text = start + " or ".join(names)
     if Field.ICMP_TYPE in box.ranges:
         text += f" type {_numbers(box.ranges[Field.ICMP_TYPE])}"
         if Field.ICMP_CODE in box.ranges:
