@@ -62,6 +62,32 @@ def test_the_error_shown_is_the_one_printed(
     assert block(CLI, "", "policy.yaml:") in capsys.readouterr().err
 
 
+def test_findings_changes_and_the_proof_shown_are_those_printed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also that they are about the policy that is shown: the change is made to it here."""
+    monkeypatch.chdir(tmp_path)
+    old = block(CLI, "yaml", "version: 1\nendpoints:\n  wan: {host: eth0}\n  dmz")
+    Path("policy.yaml").write_text(old)
+    new = old[: old.index("assert:")].replace("8100", "8200")
+    for line in ("  dmz: {host: eth1}\n", "      - deny: tcp/8080\n"):
+        assert line in new
+        new = new.replace(line, "")
+    Path("new.yaml").write_text(
+        f"{new}assert:\n  - denied: {{in: wan, to: host, service: ssh, from: {{not: office}}}}\n"
+    )
+    for command in (["check", "policy.yaml"], ["diff", "policy.yaml", "new.yaml"]):
+        assert main(command) == ExitCode.DIFFERENCES
+        shown = block(CLI, "", f"$ netfw {' '.join(command)}\n").partition("\n")[2]
+        assert capsys.readouterr().out == shown
+    assert main(["prove", "new.yaml"]) == ExitCode.OK
+
+    def timeless(text: str) -> str:
+        return re.sub(r"\d+ nodes, [\d.]+ s", "", text)
+
+    assert timeless(capsys.readouterr().out) == timeless(block(CLI, "", "✓ IPv4:"))
+
+
 def test_every_refinement_of_the_order_is_explained_by_path(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
