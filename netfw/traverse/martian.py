@@ -1,9 +1,10 @@
 """Addresses by which routing decides without looking at a route: what it refuses, between two
 hooks and without a trace of its own, and what is for all hosts of a link.
 
-Source: ip_route_input_slow and __fib_validate_source in net/ipv4/route.c and fib_frontend.c,
-__mkroute_output in route.c; rt6_need_strict in net/ipv6/route.c; with route_localnet and
-accept_local off, which is how they are unless somebody switches them on.
+Source: ip6_rcv_core in net/ipv6/ip6_input.c; ip_route_input_slow and __fib_validate_source in
+net/ipv4/route.c and fib_frontend.c, __mkroute_output in route.c; rt6_need_strict in
+net/ipv6/route.c; with route_localnet and accept_local off, which is how they are unless
+somebody switches them on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,23 @@ from netfw.traverse.host_facts import LOOPBACK, HostFacts
 _EVERYONE = 0xFFFFFFFF
 _SMALLEST_LINK = 31
 """A link with this prefix length or a longer one has no broadcast address (RFC 3021)."""
+
+
+def refused_on_receipt(family: Family, interface: str, source: int, destination: int) -> str:
+    """Why a packet is dropped before PREROUTING; empty if not. IPv4 has no such addresses."""
+    if family is Family.IPV4:
+        return ""
+    if is_multicast(family, source):
+        return "a packet may not come from a group"
+    if is_multicast(family, destination) and _scope(destination) == 0:
+        return "a group of scope 0 is for nobody"
+    if interface == LOOPBACK:
+        return ""
+    if 1 in (source, destination):
+        return "a packet from or to ::1 may not come in from outside"
+    if is_multicast(family, destination) and _scope(destination) == 1:
+        return "a group within an interface is not reached from outside"
+    return ""
 
 
 def refused_on_arrival(
@@ -59,6 +77,11 @@ def broadcasts(facts: HostFacts) -> frozenset[int]:
             ),
         }
     )
+
+
+def _scope(group: int) -> int:
+    """The scope of an IPv6 group (RFC 4291, 2.7)."""
+    return group >> 112 & 0xF
 
 
 def _is_loopback(address: int) -> bool:

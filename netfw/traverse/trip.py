@@ -35,7 +35,12 @@ from netfw.traverse.connection import Conntrack
 from netfw.traverse.evaluate import Predicate
 from netfw.traverse.hooks import KernelPoint
 from netfw.traverse.host_facts import LOOPBACK, HostFacts
-from netfw.traverse.martian import is_multicast, refused_on_arrival, refused_on_departure
+from netfw.traverse.martian import (
+    is_multicast,
+    refused_on_arrival,
+    refused_on_departure,
+    refused_on_receipt,
+)
 from netfw.traverse.packet import RST, Packet
 from netfw.traverse.skb import Skb
 from netfw.traverse.traversal import End, Outcome, Step
@@ -98,8 +103,11 @@ class Trip:
     def arrive(self) -> tuple[End, str]:
         """From an interface: PREROUTING, routing, then INPUT or FORWARD and POSTROUTING."""
         skb, facts = self.skb, self.ready.facts
-        self._hook(Hook.PREROUTING)
         family = skb.packet.family
+        refused = refused_on_receipt(family, skb.in_interface, skb.source, skb.destination)
+        if refused:
+            raise Stop(End.STOPPED, refused)
+        self._hook(Hook.PREROUTING)
         refused = refused_on_arrival(family, skb.in_interface, skb.source, skb.destination, facts)
         if refused:
             raise Stop(End.STOPPED, refused)

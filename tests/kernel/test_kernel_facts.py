@@ -226,6 +226,28 @@ def test_routing_refuses_some_addresses_without_a_trace(
     assert way.stations[-1] == last
 
 
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"source": 1},
+        {"destination": 1},
+        {"source": 0xFF05 << 112 | 1},
+        {"destination": 0xFF01 << 112 | 1},
+    ],
+    ids=["from ::1", "to ::1", "from a group", "to a group within an interface"],
+)
+def test_ipv6_drops_some_addresses_before_any_table(arena: Arena, ends: dict[str, int]) -> None:
+    ruleset = with_all_stations(parse_ruleset(CONNTRACK, Family.IPV6))
+    sent = first(replace(UDP_V6, **ends))
+    played = play(Case(ruleset, (sent, first(UDP_V6)), conntrack=True), arena)
+    assert not played.different, str(played)
+    dropped, plain = played.comparisons
+    assert dropped.predicted.steps == ()
+    assert dropped.observed is None or not dropped.observed.steps
+    assert plain.observed is not None
+    assert plain.observed.steps
+
+
 def test_over_lo_an_invalid_packet_is_looked_at_once_more(arena: Arena) -> None:
     rules = (
         "*raw\n-A PREROUTING -j CT --notrack\nCOMMIT\n"

@@ -22,7 +22,7 @@ from tests.fuzz.search import Tally, search
 
 pytestmark = pytest.mark.kernel
 
-RULESETS = 50
+RULESETS = 75
 """For each backend and family; ``make fuzz`` goes on for as long as one likes."""
 SEED = int(os.environ.get("NETFW_FUZZ_SEED", "20"))
 
