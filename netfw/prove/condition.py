@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from netfw.ir.form import Range
 from netfw.ir.mark import MaskedWord
 from netfw.ir.match import (
     AddressMatch,
@@ -17,18 +18,28 @@ from netfw.ir.match import (
     ConnectionState,
     ConnmarkMatch,
     ConntrackMatch,
+    CpuMatch,
+    DccpMatch,
     FragmentMatch,
     IcmpMatch,
     InterfaceMatch,
+    IprangeMatch,
+    LengthMatch,
     LimitMatch,
     MarkMatch,
     Match,
     MultiportMatch,
+    PkttypeMatch,
     Ports,
     PortSide,
     ProtocolMatch,
+    RealmMatch,
+    RpfilterMatch,
+    SctpMatch,
+    SetMatch,
     Side,
     StateMatch,
+    StringMatch,
     TcpMatch,
     UdpMatch,
     UnknownMatch,
@@ -37,6 +48,7 @@ from netfw.ir.match import (
 from netfw.ir.names import Hook, TableName
 from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from netfw.ir.ruleset import Rule
+from netfw.ir.spelling import SpelledMatch, Wanted
 from netfw.prove.space import NOTRACK, Bdd, Field, Space, bits_of, connmark_bit, mark_bit
 
 _WITH_PORTS = (TCP, UDP, SCTP, UDPLITE, DCCP)
@@ -48,9 +60,22 @@ _WITH_CONNECTION = (
 _TRACKED_STATES = (*_WITH_CONNECTION, ConnectionState.INVALID)
 STATEFUL_MODULES = frozenset(
     {"limit", "hashlimit", "statistic", "recent", "quota", "connlimit", "connbytes", "nth"}
-    | {"random", "cluster", "rateest", "time", "dscp-random"}
+    | {"random", "cluster", "rateest", "time", "connlabel", "nfacct", "bpf"}
+    | {"ttl", "hl", "tos", "dscp", "ecn", "tcpmss", "u32"}
 )
-"""Modules whose answer may differ from one rule to the next for the same packet."""
+"""Modules whose answer may differ from one rule to the next for the same packet: they count, or
+a target such as TTL, TOS or TCPMSS may have changed the field in between."""
+_WITH_OPPOSITES = (
+    SetMatch,
+    LengthMatch,
+    PkttypeMatch,
+    CpuMatch,
+    RealmMatch,
+    StringMatch,
+    RpfilterMatch,
+)
+"""Matches that, negated, hold for exactly the other packets: they look at nothing that a packet
+may lack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +156,10 @@ class Conditions:
             case ConnmarkMatch(mark, negate):
                 word = _negated(self._word(mark, connmark_bit), negate=negate)
                 return self.has_connection(spot) & word
+            case IprangeMatch():
+                return self._iprange(match)
+            case SctpMatch() | DccpMatch():
+                return self._wanted_ports(match)
             case _:
                 return self._oracle(match)
 
@@ -226,9 +255,33 @@ class Conditions:
             tracked |= untracked & space.in_state(ConnectionState.UNTRACKED)
         return space.ite(notrack, untracked, tracked)
 
+    def _iprange(self, match: IprangeMatch) -> Bdd:
+        found = self.space.true
+        for field, wanted in (
+            (Field.SOURCE, match.source),
+            (Field.DESTINATION, match.destination),
+        ):
+            if wanted is not None:
+                found &= self._between(field, wanted)
+        return found
+
+    def _between(self, field: Field, wanted: Wanted[Range]) -> Bdd:
+        span = self.space.between(field, wanted.value.first, wanted.value.last)
+        return _negated(span, negate=wanted.negate)
+
+    def _wanted_ports(self, match: SctpMatch | DccpMatch) -> Bdd:
+        """Ports, which are known; whatever else the match asks of the header is not."""
+        found = self._whole(SCTP if isinstance(match, SctpMatch) else DCCP)
+        for field, wanted in (
+            (Field.SOURCE_PORT, match.source),
+            (Field.DESTINATION_PORT, match.destination),
+        ):
+            if wanted is not None:
+                found &= self._between(field, wanted)
+        further = replace(match, source=None, destination=None)
+        return found if further == type(match)() else found & self._oracle(further)
+
     def _conntrack(self, match: ConntrackMatch, spot: Spot) -> Bdd:
-        if _asks_more(match):
-            return self._oracle(match)
         space = self.space
         connected = self.has_connection(spot)
         found = space.true
@@ -245,6 +298,9 @@ class Conditions:
         beyond = space.true
         if match.direction is not None:
             beyond = _negated(space.flag(Field.REPLY), negate=match.direction != "REPLY")
+        further = replace(match, states=frozenset(), negate=False, direction=None)
+        if further != ConntrackMatch():
+            beyond &= self._oracle(further)
         without = space.true if match.states else space.false
         return found & space.ite(connected, beyond, without)
 
@@ -263,9 +319,8 @@ class Conditions:
         """A variable for what cannot be known: one for all rules that ask the same, except where
         asking twice may give two answers."""
         key: object = match
-        negate = bool(getattr(match, "negate", False))
+        negate = isinstance(match, _WITH_OPPOSITES) and match.negate
         if negate:
-            # whatever kind it is, it has this field
             key = replace(cast(Any, match), negate=False)
         if _is_stateful(match):
             number = self._occurrences[key] = self._occurrences.get(key, 0) + 1
@@ -277,15 +332,22 @@ def _negated(of: Bdd, *, negate: bool) -> Bdd:
     return ~of if negate else of
 
 
-def _asks_more(match: ConntrackMatch) -> bool:
-    """Whether a conntrack match asks for more than states and a direction."""
-    plain = ConntrackMatch(match.states, match.negate, match.direction)
-    return match != plain
-
-
 def _is_stateful(match: Match) -> bool:
     if isinstance(match, LimitMatch):
         return True
+    if isinstance(match, ConntrackMatch):
+        # a nat rule in between may have given the connection other addresses for its answers
+        return any(value is not None for value in _changeable(match))
     if isinstance(match, UnknownMatch):
         return match.module in STATEFUL_MODULES
-    return type(match).__name__.removesuffix("Match").lower() in STATEFUL_MODULES
+    return isinstance(match, SpelledMatch) and match.MODULE in STATEFUL_MODULES
+
+
+def _changeable(match: ConntrackMatch) -> tuple[object, ...]:
+    return (
+        match.reply_source,
+        match.reply_destination,
+        match.reply_source_port,
+        match.reply_destination_port,
+        match.expire,
+    )

@@ -119,12 +119,16 @@ class _StageLint:
 
 
 def _of_rules(policy: Policy, uses: Mapping[int, _Use]) -> Iterator[Finding]:
-    first: dict[object, PolicyRule] = {}
+    same: dict[object, list[PolicyRule]] = {}
     for name, side, rule in _listed(policy):
         meaning = (name, side, rule.action, frozenset(rule.traffic), rule.log)
         key = (*meaning, frozenset(rule.sources), frozenset(rule.destinations))
-        earlier = first.setdefault(key, rule)
-        yield from _of_rule(rule, uses.get(id(rule)), earlier)
+        same.setdefault(key, []).append(rule)
+    for first, *others in same.values():
+        yield from _of_rule(first, uses.get(id(first)), has_duplicate=bool(others))
+        for rule in others:
+            text = f"'{rule.origin.text}' says the same as line {first.origin.where.line}"
+            yield Finding(Kind.DUPLICATE, rule.origin.where, text)
 
 
 def _listed(policy: Policy) -> Iterator[tuple[str, Direction, PolicyRule]]:
@@ -136,13 +140,10 @@ def _listed(policy: Policy) -> Iterator[tuple[str, Direction, PolicyRule]]:
         yield from ((forward.name, Direction.FORWARD, rule) for rule in forward.rules)
 
 
-def _of_rule(rule: PolicyRule, use: _Use | None, same: PolicyRule) -> Iterator[Finding]:
+def _of_rule(rule: PolicyRule, use: _Use | None, *, has_duplicate: bool) -> Iterator[Finding]:
     name = f"'{rule.origin.text}'"
     where = rule.origin.where
-    if same is not rule:
-        text = f"{name} says the same as line {same.origin.where.line}"
-        yield Finding(Kind.DUPLICATE, where, text)
-    elif use is None or not use.is_wanted:
+    if use is None or not use.is_wanted:
         yield Finding(Kind.NEVER_MATCHES, where, f"{name} can be met by no packet")
     elif not use.is_met:
         takers = list(use.takers.values())
@@ -154,7 +155,7 @@ def _of_rule(rule: PolicyRule, use: _Use | None, same: PolicyRule) -> Iterator[F
         tail = f" and {more} more" if more > 0 else ""
         text = f"{name} is never met: rules before it take all its packets ({named}{tail})"
         yield Finding(Kind.SHADOWED, where, text)
-    elif not use.matters and rule.action.decides:
+    elif not use.matters and rule.action.decides and not has_duplicate:
         if use.matters_to_rules:
             text = f"{name} changes nothing: rules behind it decide the same"
             yield Finding(Kind.CHANGES_NOTHING, where, text)

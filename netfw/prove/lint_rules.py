@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from netfw.errors import Where
@@ -80,6 +81,7 @@ class _RulesLint:
 
     def _of_chain(self, table: Table, chain: Chain, entered: list[Hit]) -> Iterator[Finding]:
         said: dict[tuple[tuple[Match, ...], Target], int] = {}
+        repeated = {meaning for meaning, count in _meanings(chain).items() if count > 1}
         idle = self._idle_rules(table, chain, entered)
         for number, rule in enumerate(chain.rules, start=1):
             place = Place(table.name, chain.name, number)
@@ -93,7 +95,7 @@ class _RulesLint:
                 )
             elif not is_met:
                 yield self._unmet(table, chain, number, rule, entered)
-            elif number in idle:
+            elif number in idle and meaning not in repeated:
                 yield Finding(
                     Kind.CHANGES_NOTHING,
                     _where(rule, place),
@@ -204,6 +206,10 @@ def _by_outcome(space: Space, of: Summary) -> dict[str, Bdd]:
         name = "RETURN" if way.is_return else "Drop()" if way.target is None else str(way.target)
         found[name] = found.get(name, space.false) | those
     return found
+
+
+def _meanings(chain: Chain) -> Counter[tuple[tuple[Match, ...], Target]]:
+    return Counter((_without_comments(rule), rule.target) for rule in chain.rules)
 
 
 def _without_comments(rule: Rule) -> tuple[Match, ...]:
