@@ -48,7 +48,7 @@ def bind(
         case Redirect(to):
             redirected = _redirect_address(skb, hook, facts)
             if redirected is None:
-                return Unknowable(f"no known address of {skb.in_interface} to redirect to")
+                return Unknowable(f"no known address of {skb.in_interface} that fits the packet")
             chosen = _chosen(to, redirected)
     if isinstance(chosen, Unknowable):
         return chosen
@@ -197,5 +197,20 @@ def _redirect_address(skb: Skb, hook: Hook, facts: HostFacts) -> int | None:
     family = skb.packet.family
     if hook is Hook.OUTPUT:
         return _FULL_LOOPBACK[family]
-    mine = [a for a in facts.addresses.get(skb.in_interface, ()) if a.family is family]
-    return mine[0].address if mine else None
+    wanted = _scope(skb.destination) if family is Family.IPV6 else ""
+    mine = (
+        known.address
+        for known in facts.addresses.get(skb.in_interface, ())
+        if known.family is family and (not wanted or _scope(known.address) == wanted)
+    )
+    return next(mine, None)
+
+
+def _scope(address: int) -> str:
+    """The scope of an IPv6 address where REDIRECT asks for one of the same (ipv6_addr_scope and
+    nf_nat_redirect_ipv6_usable); empty for those that any address will do for."""
+    if address >> 120 == 0xFF:
+        return {1: "host", 2: "link", 5: "site"}.get(address >> 112 & 0xF, "")
+    if address == 1:
+        return "host"
+    return {0xFE80 >> 6: "link", 0xFEC0 >> 6: "site"}.get(address >> 118, "")

@@ -191,6 +191,17 @@ def test_ipv6_redirects_to_the_newest_address_of_the_interface(arena: Arena) -> 
     assert way.final.destination == NEAR[Family.IPV6][-1]
 
 
+def test_ipv6_redirects_to_no_address_of_another_scope(arena: Arena) -> None:
+    """The stage has no link-local addresses: what is for a group of the link is dropped."""
+    ruleset = with_all_stations(parse_ruleset(nat("PREROUTING -j REDIRECT"), Family.IPV6))
+    sent = first(replace(UDP_V6, destination=(0xFF02 << 112) + 99))
+    (comparison,) = play(Case(ruleset, (sent,), conntrack=True), arena).comparisons
+    assert comparison.predicted.end is End.UNDECIDED
+    assert comparison.observed is not None
+    assert comparison.observed.end is End.DROPPED
+    assert comparison.observed.stations[-1] == NAT_PREROUTING
+
+
 def test_ipv6_masquerades_with_the_address_nearest_to_the_destination(arena: Arena) -> None:
     packet = replace(UDP_V6, source=FAR[Family.IPV6][1], in_interface="eth1")
     far = replace(packet, destination=FAR[Family.IPV6][0])
