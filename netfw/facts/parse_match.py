@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeVar, cast, get_args
 
 from netfw.facts.icmp_types import ICMP_TYPES
 from netfw.facts.options import (
@@ -16,20 +17,26 @@ from netfw.facts.options import (
     port_range,
     take_options,
 )
+from netfw.facts.spelled import arity_of, read_options, read_spelled
 from netfw.ir.limits import ALL_PORTS, check_match
 from netfw.ir.match import (
     AddrtypeMatch,
+    ClusterMatch,
     CommentMatch,
     ConnectionState,
+    ConnlimitMatch,
     ConnmarkMatch,
-    ConntrackMatch,
+    HashlimitMatch,
     IcmpMatch,
     LimitMatch,
     MarkMatch,
     Match,
     MultiportMatch,
+    PolicyElement,
+    PolicyMatch,
     Ports,
     PortSide,
+    RecentMatch,
     SetMatch,
     StateMatch,
     TcpFlags,
@@ -38,6 +45,7 @@ from netfw.ir.match import (
     UnknownMatch,
 )
 from netfw.ir.names import Family
+from netfw.ir.spelling import SpelledMatch
 from netfw.ir.word import QuotedWord
 
 T = TypeVar("T")
@@ -55,7 +63,6 @@ _MULTIPORT_SIDES = {
     "--ports": PortSide.EITHER,
 }
 _UNIT_WORDS = {"sec": "second", "min": "minute", "hour": "hour", "day": "day"}
-_STATUSES = frozenset({"NONE", "EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED"})
 _ADDRESS_KINDS = frozenset(
     {"UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST"}
     | {"BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW", "NAT", "XRESOLVE"}
@@ -75,15 +82,31 @@ def parse_match(module: str, words: Sequence[str], family: Family) -> Match:
 
 def _read(module: str, words: tuple[str, ...], family: Family) -> Match:
     name = _ALIASES.get(module, module)
+    try:
+        match = _read_known(name, words, family)
+    except ValueError:
+        match = None
+    return UnknownMatch(module, words) if match is None else _typed(match, module, words, family)
+
+
+def _read_known(name: str, words: tuple[str, ...], family: Family) -> Match | None:
     reader = _READERS.get(name)
     if reader is not None:
-        try:
-            match = reader(name, take_options(words, MATCH_OPTIONS[name]))
-        except ValueError:
-            pass
-        else:
-            return _typed(match, module, words, family)
-    return UnknownMatch(module, words)
+        return reader(name, take_options(words, MATCH_OPTIONS[name]))
+    if name == ClusterMatch.MODULE:
+        words = _with_node_mask(words)
+    if name == PolicyMatch.MODULE:
+        return _policy(words, family)
+    kind = SPELLED_MATCHES.get(name)
+    if kind is None:
+        return None
+    # a member of Match, as SPELLED_MATCHES is made of those
+    found = cast(Match, read_spelled(kind, words, family, _assumed(kind, family)))
+    if isinstance(found, HashlimitMatch) and found.burst is None:
+        rate = found.upto or found.above
+        # packets have a burst in any case, bytes only where one is given
+        return found if rate is None or rate.unit == "bytes" else replace(found, burst=5)
+    return found
 
 
 @lru_cache(maxsize=1 << 16)
@@ -193,28 +216,6 @@ def _states(text: str) -> frozenset[ConnectionState]:
     return frozenset(ConnectionState(name) for name in text.upper().split(","))
 
 
-def _conntrack(_module: str, options: list[Option]) -> Match:
-    states: frozenset[ConnectionState] | None = None
-    status: frozenset[str] | None = None
-    direction: str | None = None
-    negate = status_negate = False
-    for option in options:
-        value = option.values[0].upper()
-        if option.name == "--ctstate":
-            states, negate = _once(states, _states(value)), option.negate
-        elif option.name == "--ctstatus":
-            status, status_negate = _once(status, frozenset(value.split(","))), option.negate
-            if not status <= _STATUSES:
-                raise NotUnderstoodError(value)
-        else:
-            direction = _once(direction, _no_negate(option).values[0].upper())
-            if direction not in ("ORIGINAL", "REPLY"):
-                raise NotUnderstoodError(value)
-    return ConntrackMatch(
-        states or frozenset(), negate, direction, status or frozenset(), status_negate
-    )
-
-
 def _state(_module: str, options: list[Option]) -> Match:
     option = _only(options)
     return StateMatch(_states(option.values[0]), option.negate)
@@ -283,6 +284,47 @@ def _unit(text: str) -> str:
     raise NotUnderstoodError(text)
 
 
+def _with_node_mask(words: tuple[str, ...]) -> tuple[str, ...]:
+    """``--cluster-local-node N``, counted from 1, as the mask of that node alone."""
+    found: list[str] = []
+    for option in take_options(words, MATCH_OPTIONS["cluster"]):
+        if option.name == _LOCAL_NODE:
+            node = number(option.values[0])
+            if not 1 <= node <= 32:
+                raise NotUnderstoodError(option.values[0])
+            mask = f"{1 << node - 1:#x}"
+            option = Option("--cluster-local-nodemask", option.negate, (mask,))
+        found += option.words
+    return tuple(found)
+
+
+def _policy(words: tuple[str, ...], family: Family) -> Match:
+    """The options of the match first, then those of each element; ``--next`` begins another."""
+    own = arity_of(PolicyMatch)
+    given = take_options(words, MATCH_OPTIONS["policy"])
+    elements: list[list[Option]] = [[]]
+    for option in given:
+        if option.name == "--next":
+            elements.append([])
+        elif option.name not in own:
+            elements[-1].append(option)
+    match = read_options(PolicyMatch, [o for o in given if o.name in own], family)
+    if elements == [[]]:
+        return match
+    read = (read_options(PolicyElement, element, family) for element in elements)
+    return replace(match, elements=tuple(read))
+
+
+def _assumed(kind: type[SpelledMatch], family: Family) -> dict[str, object]:
+    """What iptables fills in where a rule does not say it: a mask of the whole address."""
+    if kind is RecentMatch:
+        return {"mask": (1 << family.bits) - 1}
+    if kind is ConnlimitMatch:
+        return {"length": family.bits}
+    return {}
+
+
+_LOCAL_NODE = "--cluster-local-node"
 _READERS: dict[str, Callable[[str, list[Option]], Match]] = {
     "tcp": _tcp,
     "udp": _udp,
@@ -290,7 +332,6 @@ _READERS: dict[str, Callable[[str, list[Option]], Match]] = {
     "icmp": _icmp,
     "icmp6": _icmp,
     "multiport": _multiport,
-    "conntrack": _conntrack,
     "state": _state,
     "mark": _mark,
     "connmark": _mark,
@@ -302,14 +343,20 @@ _READERS: dict[str, Callable[[str, list[Option]], Match]] = {
 _SET_COUNTERS = tuple(
     f"--{what}-{how}" for what in ("packets", "bytes") for how in ("eq", "lt", "gt")
 )
+SPELLED_MATCHES: Mapping[str, type[SpelledMatch]] = {
+    kind.MODULE: kind for kind in get_args(Match) if issubclass(kind, SpelledMatch)
+}
+"""The matches that are lists of options, by their module."""
 MATCH_OPTIONS: Mapping[str, Arity] = {
+    **{module: arity_of(kind) for module, kind in SPELLED_MATCHES.items()},
+    "cluster": {**arity_of(ClusterMatch), _LOCAL_NODE: 1},
+    "policy": {**arity_of(PolicyMatch), **arity_of(PolicyElement), "--next": 0},
     "tcp": {**_PORTS, "--tcp-flags": 2, "--syn": 0, "--tcp-option": 1},
     "udp": _PORTS,
     "udplite": _PORTS,
     "icmp": {"--icmp-type": 1},
     "icmp6": {"--icmpv6-type": 1},
     "multiport": dict.fromkeys(_MULTIPORT_SIDES, 1),
-    "conntrack": {"--ctstate": 1, "--ctstatus": 1, "--ctdir": 1},
     "state": {"--state": 1},
     "mark": {"--mark": 1},
     "connmark": {"--mark": 1},

@@ -7,6 +7,7 @@ Where the backends differ, the narrower limit holds.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import groupby
 from types import MappingProxyType
 
@@ -16,7 +17,6 @@ from netfw.ir.match import (
     CommentMatch,
     ConnectionState,
     ConnmarkMatch,
-    ConntrackMatch,
     FragmentMatch,
     IcmpMatch,
     InterfaceMatch,
@@ -24,6 +24,7 @@ from netfw.ir.match import (
     MarkMatch,
     Match,
     MultiportMatch,
+    PolicyMatch,
     PortRange,
     ProtocolMatch,
     SetMatch,
@@ -41,6 +42,7 @@ from netfw.ir.names import (
     Family,
 )
 from netfw.ir.ruleset import Rule
+from netfw.ir.spelling import SpelledMatch, check_spelled
 from netfw.ir.target import (
     Dnat,
     Goto,
@@ -137,9 +139,6 @@ def check_match(match: Match, family: Family) -> None:
             if any(span.first > span.last for span in ports):
                 raise ValueError("a multiport range is the wrong way round")
             _check_range("multiport slots", slots, 1, MULTIPORT_SLOTS)
-        case ConntrackMatch(states=states, direction=direction, status=status):
-            if not (states or status or direction):
-                raise ValueError("a conntrack match says nothing")
         case StateMatch(states=states):
             if not states or states & {ConnectionState.SNAT, ConnectionState.DNAT}:
                 raise ValueError("a state match has one state or more, none of them SNAT or DNAT")
@@ -161,6 +160,10 @@ def check_match(match: Match, family: Family) -> None:
             if rate < 1 or rate > MAX_RATE * LimitMatch.SECONDS[unit]:
                 raise ValueError(f"rate {rate}/{unit} is outside 1/day..{MAX_RATE}/sec")
             _check_range("burst", burst, 1, 10_000)
+        case PolicyMatch():
+            _check_policy(match, family)
+        case SpelledMatch():
+            check_spelled(match, family)
         case _:
             # marks refuse nonsense by themselves; what is not known is given back as it came
             pass
@@ -228,6 +231,15 @@ def _check_icmp(match: IcmpMatch, family: Family) -> None:
     low, high = match.codes
     if not 0 <= low <= high <= 255 or (low != high and (low, high) != (0, 255)):
         raise ValueError(f"ICMP codes {low} to {high}: iptables has one code or all of them")
+
+
+def _check_policy(match: PolicyMatch, family: Family) -> None:
+    check_spelled(replace(match, elements=()), family)
+    _check_range("policy elements", len(match.elements), 0, PolicyMatch.MAX_ELEMENTS)
+    if len(match.elements) > 1 and not match.strict:
+        raise ValueError("a policy match that is not strict has one element at most")
+    for element in match.elements:
+        check_spelled(element, family)
 
 
 def _check_nat(to: NatRange, family: Family) -> None:

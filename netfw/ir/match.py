@@ -11,9 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netfw.ir.match_connection import (
+    ConnbytesMatch,
     ConnectionState,
+    ConnlabelMatch,
     ConnmarkMatch,
     ConntrackMatch,
+    HelperMatch,
     StateMatch,
 )
 from netfw.ir.match_header import (
@@ -24,6 +27,47 @@ from netfw.ir.match_header import (
     Side,
     Way,
 )
+from netfw.ir.match_header_field import (
+    AhMatch,
+    BpfMatch,
+    DscpMatch,
+    EcnMatch,
+    EspMatch,
+    HlMatch,
+    IpcompMatch,
+    IprangeMatch,
+    LengthMatch,
+    OsfMatch,
+    StringMatch,
+    TosMatch,
+    TtlMatch,
+    U32Match,
+)
+from netfw.ir.match_host import (
+    CgroupMatch,
+    CpuMatch,
+    DevgroupMatch,
+    IpvsMatch,
+    MacMatch,
+    OwnerMatch,
+    PhysdevMatch,
+    PkttypeMatch,
+    PolicyElement,
+    PolicyMatch,
+    RealmMatch,
+    RpfilterMatch,
+    SocketMatch,
+)
+from netfw.ir.match_ipv6 import (
+    DstMatch,
+    Eui64Match,
+    FragMatch,
+    HbhMatch,
+    Ipv6headerMatch,
+    MhMatch,
+    RtMatch,
+    SrhMatch,
+)
 from netfw.ir.match_packet import (
     AddrtypeMatch,
     CommentMatch,
@@ -31,42 +75,102 @@ from netfw.ir.match_packet import (
     SetMatch,
 )
 from netfw.ir.match_rate import (
+    ClusterMatch,
+    ConnlimitMatch,
+    HashlimitMatch,
     LimitMatch,
+    NfacctMatch,
+    QuotaMatch,
+    RecentMatch,
+    StatisticMatch,
+    TimeMatch,
 )
 from netfw.ir.match_transport import (
+    DccpMatch,
     IcmpMatch,
     MultiportMatch,
     PortRange,
     Ports,
     PortSide,
+    SctpMatch,
     TcpFlags,
     TcpMatch,
+    TcpmssMatch,
     UdpMatch,
 )
 
 __all__ = [
     "AddressMatch",
     "AddrtypeMatch",
+    "AhMatch",
+    "BpfMatch",
+    "CgroupMatch",
+    "ClusterMatch",
     "CommentMatch",
+    "ConnbytesMatch",
     "ConnectionState",
+    "ConnlabelMatch",
+    "ConnlimitMatch",
     "ConnmarkMatch",
     "ConntrackMatch",
+    "CpuMatch",
+    "DccpMatch",
+    "DevgroupMatch",
+    "DscpMatch",
+    "DstMatch",
+    "EcnMatch",
+    "EspMatch",
+    "Eui64Match",
+    "FragMatch",
     "FragmentMatch",
+    "HashlimitMatch",
+    "HbhMatch",
+    "HelperMatch",
+    "HlMatch",
     "IcmpMatch",
     "InterfaceMatch",
+    "IpcompMatch",
+    "IprangeMatch",
+    "Ipv6headerMatch",
+    "IpvsMatch",
+    "LengthMatch",
     "LimitMatch",
+    "MacMatch",
     "MarkMatch",
     "Match",
+    "MhMatch",
     "MultiportMatch",
+    "NfacctMatch",
+    "OsfMatch",
+    "OwnerMatch",
+    "PhysdevMatch",
+    "PkttypeMatch",
+    "PolicyElement",
+    "PolicyMatch",
     "PortRange",
     "PortSide",
     "Ports",
     "ProtocolMatch",
+    "QuotaMatch",
+    "RealmMatch",
+    "RecentMatch",
+    "RpfilterMatch",
+    "RtMatch",
+    "SctpMatch",
     "SetMatch",
     "Side",
+    "SocketMatch",
+    "SrhMatch",
     "StateMatch",
+    "StatisticMatch",
+    "StringMatch",
     "TcpFlags",
     "TcpMatch",
+    "TcpmssMatch",
+    "TimeMatch",
+    "TosMatch",
+    "TtlMatch",
+    "U32Match",
     "UdpMatch",
     "UnknownMatch",
     "Way",
@@ -102,6 +206,54 @@ Match = (
     | AddrtypeMatch
     | CommentMatch
     | LimitMatch
+    | HelperMatch
+    | ConnbytesMatch
+    | ConnlabelMatch
+    | IprangeMatch
+    | LengthMatch
+    | TtlMatch
+    | HlMatch
+    | TosMatch
+    | DscpMatch
+    | EcnMatch
+    | EspMatch
+    | AhMatch
+    | IpcompMatch
+    | StringMatch
+    | U32Match
+    | BpfMatch
+    | OsfMatch
+    | MacMatch
+    | PkttypeMatch
+    | OwnerMatch
+    | SocketMatch
+    | CgroupMatch
+    | CpuMatch
+    | RealmMatch
+    | RpfilterMatch
+    | DevgroupMatch
+    | PhysdevMatch
+    | PolicyMatch
+    | IpvsMatch
+    | FragMatch
+    | HbhMatch
+    | DstMatch
+    | RtMatch
+    | SrhMatch
+    | MhMatch
+    | Eui64Match
+    | Ipv6headerMatch
+    | HashlimitMatch
+    | StatisticMatch
+    | RecentMatch
+    | ConnlimitMatch
+    | QuotaMatch
+    | TimeMatch
+    | ClusterMatch
+    | NfacctMatch
+    | SctpMatch
+    | DccpMatch
+    | TcpmssMatch
     | UnknownMatch
 )
 

@@ -4,6 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
+
+from netfw.ir.form import UINT8, UINT16, Choices, Chunks, ChunkTypes, Number, Range, Span
+from netfw.ir.spelling import Option, SpelledMatch, Wanted
+
+_PORT_OPTIONS = (
+    Option("--sport", "source", Span(UINT16), wanted=True),
+    Option("--source-port", "source", Span(UINT16), wanted=True, reads_only=True),
+    Option("--dport", "destination", Span(UINT16), wanted=True),
+    Option("--destination-port", "destination", Span(UINT16), wanted=True, reads_only=True),
+)
+_DCCP_TYPES = (
+    "REQUEST",
+    "RESPONSE",
+    "DATA",
+    "ACK",
+    "DATAACK",
+    "CLOSEREQ",
+    "CLOSE",
+    "RESET",
+    "SYNC",
+    "SYNCACK",
+    "INVALID",
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -89,4 +113,44 @@ class MultiportMatch:
 
     side: PortSide
     ports: tuple[PortRange, ...]
+    negate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SctpMatch(SpelledMatch):
+    """``-m sctp``: ports, and which chunks the packet carries."""
+
+    MODULE: ClassVar = "sctp"
+    OPTIONS: ClassVar = (
+        *_PORT_OPTIONS,
+        Option("--chunk-types", "chunks", Chunks(), wanted=True),
+    )
+    source: Wanted[Range] | None = None
+    destination: Wanted[Range] | None = None
+    chunks: Wanted[ChunkTypes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DccpMatch(SpelledMatch):
+    """``-m dccp``: ports, the packet's type, and an option (1 to 255) that must be there."""
+
+    MODULE: ClassVar = "dccp"
+    OPTIONS: ClassVar = (
+        *_PORT_OPTIONS,
+        Option("--dccp-types", "types", Choices(_DCCP_TYPES), wanted=True),
+        Option("--dccp-option", "option", Number(UINT8, least=1), wanted=True),
+    )
+    source: Wanted[Range] | None = None
+    destination: Wanted[Range] | None = None
+    types: Wanted[frozenset[str]] | None = None
+    option: Wanted[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TcpmssMatch(SpelledMatch):
+    """``-m tcpmss``: the maximum segment size that a TCP packet announces, 16 bits."""
+
+    MODULE: ClassVar = "tcpmss"
+    OPTIONS: ClassVar = (Option("--mss", "size", Span(UINT16), negate="negate"),)
+    size: Range
     negate: bool = False

@@ -87,6 +87,8 @@ _OTHER_NAMES = {
 }
 """Names by which iptables knows the others: its own, and those of the usual /etc/protocols."""
 _NUMBERS = {name: number for number, name in PRINTED_NAMES.items()} | _OTHER_NAMES
+PROTOCOL_NAMES = tuple(_NUMBERS.items())
+"""Every name of a protocol, with its number."""
 
 
 def protocol_number(text: str) -> int | None:

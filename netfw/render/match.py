@@ -12,7 +12,6 @@ from netfw.ir.match import (
     CommentMatch,
     ConnectionState,
     ConnmarkMatch,
-    ConntrackMatch,
     FragmentMatch,
     IcmpMatch,
     InterfaceMatch,
@@ -20,6 +19,7 @@ from netfw.ir.match import (
     MarkMatch,
     Match,
     MultiportMatch,
+    PolicyMatch,
     PortRange,
     Ports,
     ProtocolMatch,
@@ -33,6 +33,8 @@ from netfw.ir.match import (
 )
 from netfw.ir.names import Family
 from netfw.ir.protocols import PRINTED_NAMES
+from netfw.ir.spelling import SpelledMatch
+from netfw.render.forms import render_options
 from netfw.render.quote import quote, quote_if_needed
 
 _STATE_ORDER = (
@@ -41,11 +43,8 @@ _STATE_ORDER = (
     ConnectionState.RELATED,
     ConnectionState.ESTABLISHED,
     ConnectionState.UNTRACKED,
-    ConnectionState.SNAT,
-    ConnectionState.DNAT,
 )
-"""Print order of state_mask bits (print_state in extensions/libxt_conntrack.c)."""
-_STATUS_ORDER = ("EXPECTED", "SEEN_REPLY", "ASSURED", "CONFIRMED", "NONE")
+"""Print order of the states of ``-m state`` (state_print_state in libxt_conntrack.c)."""
 _FLAG_NAMES = (("FIN", 1), ("SYN", 2), ("RST", 4), ("PSH", 8), ("ACK", 16), ("URG", 32))
 _ADDRESS_KINDS = (
     "UNSPEC",
@@ -94,8 +93,6 @@ def render_match(match: Match, family: Family) -> str:
         case MultiportMatch(side, ports, negate):
             listed = ",".join(map(_range, ports))
             return f"-m multiport {_not(negate)}--{side.value} {listed}"
-        case ConntrackMatch():
-            return _conntrack(match)
         case StateMatch(states, negate):
             return f"-m state {_not(negate)}--state {_states(states)}"
         case MarkMatch(mark, negate):
@@ -113,6 +110,10 @@ def render_match(match: Match, family: Family) -> str:
             kept = match.as_kept
             words = f"-m limit --limit {kept.rate}/{kept.unit}"
             return words if kept.burst == _DEFAULT_BURST else f"{words} --limit-burst {kept.burst}"
+        case PolicyMatch():
+            return _policy(match, family)
+        case SpelledMatch():
+            return f"-m {match.MODULE}{render_options(match, family)}"
         case UnknownMatch(module, words):
             start = () if module is None else ("-m", module)
             return " ".join((*start, *map(quote_if_needed, words)))
@@ -175,16 +176,9 @@ def _states(states: frozenset[ConnectionState]) -> str:
     return ",".join(state.value for state in _STATE_ORDER if state in states)
 
 
-def _conntrack(match: ConntrackMatch) -> str:
-    words = "-m conntrack"
-    if match.states:
-        words += f" {_not(match.negate)}--ctstate {_states(match.states)}"
-    if match.status:
-        listed = ",".join(name for name in _STATUS_ORDER if name in match.status)
-        words += f" {_not(match.status_negate)}--ctstatus {listed}"
-    if match.direction is not None:
-        words += f" --ctdir {match.direction}"
-    return words
+def _policy(match: PolicyMatch, family: Family) -> str:
+    words = f"-m policy{render_options(match, family)}"
+    return words + " --next".join(render_options(one, family) for one in match.elements)
 
 
 def _addrtype(match: AddrtypeMatch) -> str:

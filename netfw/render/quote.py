@@ -15,10 +15,11 @@ def quote(text: str) -> str:
     """
     if text and all(character in _PLAIN for character in text):
         return text
-    return _in_quotes(text)
+    return in_quotes(text)
 
 
-def _in_quotes(text: str) -> str:
+def in_quotes(text: str) -> str:
+    """A text in double quotes, whether it needs them or not."""
     escaped = "".join(
         f"\\{character}" if character in "\"'\\" else character for character in text
     )
@@ -28,7 +29,7 @@ def _in_quotes(text: str) -> str:
 def quote_if_needed(word: str) -> str:
     """A word kept verbatim: quoted where it was, or where it would not come back as one word."""
     if isinstance(word, QuotedWord):
-        return _in_quotes(word)
+        return in_quotes(word)
     if word and not any(character in " \t\"'\\" for character in word):
         return word
     return quote(word)

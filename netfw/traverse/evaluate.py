@@ -9,12 +9,13 @@ from netfw.ir.match import (
     AddressMatch,
     AddrtypeMatch,
     CommentMatch,
-    ConnectionState,
     ConnmarkMatch,
     ConntrackMatch,
+    DccpMatch,
     FragmentMatch,
     IcmpMatch,
     InterfaceMatch,
+    IprangeMatch,
     LimitMatch,
     MarkMatch,
     Match,
@@ -22,6 +23,7 @@ from netfw.ir.match import (
     Ports,
     PortSide,
     ProtocolMatch,
+    SctpMatch,
     SetMatch,
     Side,
     StateMatch,
@@ -31,7 +33,9 @@ from netfw.ir.match import (
     Way,
 )
 from netfw.ir.names import Family
-from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP, UDPLITE
+from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
+from netfw.ir.spelling import SpelledMatch
+from netfw.traverse.evaluate_connection import conntrack_holds, state_of
 from netfw.traverse.host_facts import HostFacts, SetMember
 from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.skb import Skb
@@ -61,9 +65,9 @@ def predicate_of(match: Match, facts: HostFacts) -> Predicate:
         case MultiportMatch():
             return _multiport(match)
         case ConntrackMatch():
-            return _conntrack(match)
+            return lambda skb: conntrack_holds(match, skb)
         case StateMatch(states, negate):
-            return lambda skb: (_state_of(skb) in states) is not negate
+            return lambda skb: (state_of(skb) in states) is not negate
         case MarkMatch(mark, negate):
             value, mask = mark.value, mark.mask
             return lambda skb: (skb.mark & mask == value) is not negate
@@ -78,7 +82,11 @@ def predicate_of(match: Match, facts: HostFacts) -> Predicate:
             return _addrtype(match, facts)
         case CommentMatch():
             return lambda skb: True
-        case LimitMatch() | UnknownMatch():
+        case IprangeMatch():
+            return _iprange(match)
+        case SctpMatch() | DccpMatch():
+            return _wanted_ports(match)
+        case LimitMatch() | SpelledMatch() | UnknownMatch():
             return lambda skb: None
         case _:
             assert_never(match)
@@ -185,34 +193,37 @@ def _multiport(match: MultiportMatch) -> Predicate:
     return test
 
 
-def _state_of(skb: Skb) -> ConnectionState:
-    # without a connection a packet is INVALID, also where conntrack is off (xt_conntrack.c)
-    return skb.state or ConnectionState.INVALID
-
-
-def _conntrack(match: ConntrackMatch) -> Predicate:
-    states, negate = match.states, match.negate
-    wants_snat = ConnectionState.SNAT in states
-    wants_dnat = ConnectionState.DNAT in states
-    if match.status or match.status_negate:
-        return lambda skb: None
+def _iprange(match: IprangeMatch) -> Predicate:
+    source, destination = match.source, match.destination
 
     def test(skb: Skb) -> bool:
-        connection = skb.connection
-        if states:
-            found = _state_of(skb) in states
-            if connection is not None and not found:
-                found = (wants_snat and connection.has_source_nat) or (
-                    wants_dnat and connection.has_destination_nat
-                )
-            if found is negate:
-                return False
-        if connection is None:
-            # the kernel then looks no further than the state, whatever else the rule asks
-            return bool(states)
-        if match.direction is not None:
-            return (match.direction == "REPLY") is skb.is_reply
-        return True
+        if source is not None and (skb.source in source.value) is source.negate:
+            return False
+        return destination is None or (skb.destination in destination.value) is (
+            not destination.negate
+        )
+
+    return test
+
+
+def _wanted_ports(match: SctpMatch | DccpMatch) -> Predicate:
+    source, destination = match.source, match.destination
+    if isinstance(match, SctpMatch):
+        protocol, asks_more = SCTP, match.chunks is not None
+    else:
+        protocol, asks_more = DCCP, match.types is not None or match.option is not None
+
+    def test(skb: Skb) -> bool | None:
+        if skb.protocol != protocol or skb.packet.fragment:
+            return False
+        if source is not None and (skb.source_port in source.value) is source.negate:
+            return False
+        if (
+            destination is not None
+            and (skb.destination_port in destination.value) is destination.negate
+        ):
+            return False
+        return None if asks_more else True
 
     return test
 

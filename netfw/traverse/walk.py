@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from netfw.ir.match import ConnmarkMatch, ConntrackMatch, StateMatch
+from netfw.ir.match import (
+    ConnbytesMatch,
+    ConnlabelMatch,
+    ConnlimitMatch,
+    ConnmarkMatch,
+    ConntrackMatch,
+    HelperMatch,
+    StateMatch,
+)
 from netfw.ir.names import Hook, TableName
 from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
 from netfw.ir.target import (
@@ -24,7 +32,15 @@ from netfw.traverse.packet import Packet
 from netfw.traverse.traversal import Addressing, End, Station, Traversal
 from netfw.traverse.trip import Ready, ReadyChain, ReadyRule, Stop, Trip
 
-_CONNTRACK_MATCHES = (ConntrackMatch, StateMatch, ConnmarkMatch)
+_CONNTRACK_MATCHES = (
+    ConntrackMatch,
+    StateMatch,
+    ConnmarkMatch,
+    ConnbytesMatch,
+    ConnlabelMatch,
+    ConnlimitMatch,
+    HelperMatch,
+)
 _CONNTRACK_TARGETS = (Ct, Snat, Dnat, Masquerade, Redirect, SetConnmark, SaveMark, RestoreMark)
 
 
@@ -32,7 +48,8 @@ def needs_conntrack(ruleset: Ruleset) -> bool:
     """Whether a rule switches connection tracking on for the ruleset's family.
 
     Loading the nat table does not; a match or target that calls nf_ct_netns_get does
-    (conntrack, state, connmark, CT, CONNMARK and all nat targets).
+    (conntrack, state, connmark, connbytes, connlabel, connlimit, helper, CT, CONNMARK and all nat
+    targets).
     """
     return any(
         isinstance(rule.target, _CONNTRACK_TARGETS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import assume
 from hypothesis import strategies as st
 
+from netfw.ir.form import Range
 from netfw.ir.limits import ALL_PORTS, REJECT_KINDS, check_rule
 from netfw.ir.mark import MAX_MARK, MaskedWord
 from netfw.ir.match import (
@@ -17,6 +18,8 @@ from netfw.ir.match import (
     FragmentMatch,
     IcmpMatch,
     InterfaceMatch,
+    IprangeMatch,
+    LengthMatch,
     LimitMatch,
     MarkMatch,
     Match,
@@ -30,13 +33,14 @@ from netfw.ir.match import (
     StateMatch,
     TcpFlags,
     TcpMatch,
+    TosMatch,
     UdpMatch,
-    UnknownMatch,
     Way,
 )
 from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, TableName
 from netfw.ir.net import Net
 from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
+from netfw.ir.spelling import Wanted
 from netfw.ir.target import (
     Accept,
     Ct,
@@ -226,7 +230,12 @@ def others(family: Family) -> st.SearchStrategy[Match]:
         st.builds(ConnmarkMatch, marks, booleans),
         st.builds(CommentMatch, texts(255)),
         st.builds(SetMatch, st.just(SET_NAME), st.just(("src", "dst")), booleans),
-        st.just(UnknownMatch("length", ("--length", "1:2"))),
+        st.builds(LengthMatch, st.just(Range(1, 2)), booleans),
+        st.builds(TosMatch, st.just(MaskedWord(0x10, 0x3F)), booleans),
+        st.builds(
+            IprangeMatch,
+            st.builds(Wanted, st.just(Range(1 << 24, (1 << 31) + 5)), booleans),
+        ),
     )
 
 

@@ -27,6 +27,7 @@ from netfw.ir.match import (
     TcpFlags,
     TcpMatch,
     UdpMatch,
+    TtlMatch,
     UnknownMatch,
     Way,
 )
@@ -166,7 +167,7 @@ CASES = [
     (V4, (CommentMatch("-j ACCEPT"),), Drop(), '-m comment --comment "-j ACCEPT" -j DROP'),
     (
         V4,
-        (UnknownMatch("ttl", ("--ttl-eq", "1")),),
+        (TtlMatch(equal=1),),
         UnknownTarget("TTL", ("--ttl-set", "64")),
         "-m ttl --ttl-eq 1 -j TTL --ttl-set 64",
     ),
@@ -248,8 +249,15 @@ def test_spellings_that_mean_the_same_are_the_same_rule(given: str, same: str) -
 @pytest.mark.parametrize(
     "text",
     [
-        "-m conntrack --ctorigsrc 10.0.0.1 -j DROP",
-        "-m conntrack --ctstate NEW --ctexpire 5 -j DROP",
+        "-m conntrack --ctorigsrc 10.0.0.1 --ctorigsrc 10.0.0.2 -j DROP",
+        "-m conntrack --ctexpire 4294967296 -j DROP",
+        "-m hl --hl-eq 1 -j DROP",
+        "-m dscp --dscp 64 -j DROP",
+        "-m owner --suppl-groups -j DROP",
+        "-m iprange --src-range 10.0.0.9-10.0.0.1 -j DROP",
+        "-m ipvs --vaddr 10.0.0.1/8 -j DROP",
+        "-m cluster --cluster-total-nodes 2 --cluster-local-node 33 -j DROP",
+        "-m policy --dir in --pol ipsec --reqid 1 --next --reqid 2 -j DROP",
         "-m mark --mark 4294967296 -j DROP",
         "-p tcp -m tcp --dport ssh -j DROP",
         "-p tcp -m tcp --dport 22 --dport 23 -j DROP",
