@@ -5,11 +5,23 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import cast, get_args
 
-from netfw.facts.options import Arity, NotUnderstoodError, masked_word, number, take_options
+from netfw.facts.forms import any_number
+from netfw.facts.options import (
+    Arity,
+    NotUnderstoodError,
+    Option,
+    masked_word,
+    number,
+    take_options,
+)
+from netfw.facts.spelled import arity_of, read_options
+from netfw.ir.form import UINT8
 from netfw.ir.limits import REJECT_KINDS, check_target
 from netfw.ir.mark import MAX_MARK, MaskedWord, parse_word
 from netfw.ir.names import Family
+from netfw.ir.spelling import SpelledTarget
 from netfw.ir.target import (
     Accept,
     Ct,
@@ -19,6 +31,7 @@ from netfw.ir.target import (
     Masquerade,
     NatRange,
     Nflog,
+    Nfqueue,
     Redirect,
     Reject,
     RestoreMark,
@@ -28,6 +41,8 @@ from netfw.ir.target import (
     SetMark,
     Snat,
     Target,
+    Tos,
+    Tproxy,
     Trace,
     UnknownTarget,
 )
@@ -101,15 +116,43 @@ def parse_target(name: str, words: Sequence[str], family: Family) -> Target:
 
 def _read(name: str, words: tuple[str, ...], family: Family) -> Target:
     reader = _READERS.get(name)
-    if reader is not None:
-        try:
+    try:
+        if reader is not None:
             target = reader(words, family)
-            check_target(target, family)
-        except ValueError:
-            pass
+        elif name in SPELLED_TARGETS:
+            target = _spelled(SPELLED_TARGETS[name], words, family)
         else:
-            return target
-    return UnknownTarget(name, words)
+            return UnknownTarget(name, words)
+        check_target(target, family)
+    except ValueError:
+        return UnknownTarget(name, words)
+    return target
+
+
+def _spelled(kind: type[SpelledTarget], words: tuple[str, ...], family: Family) -> Target:
+    options = take_options(words, TARGET_OPTIONS[kind.MODULE])
+    if kind is Tos:
+        options = [_whole_tos(option) for option in options]
+    if kind is Nfqueue and not _QUEUES & {option.name for option in options}:
+        options.insert(0, Option("--queue-num", negate=False, values=("0",)))
+    assumed = {"address": 0, "mark": MaskedWord(0, 0)} if kind is Tproxy else None
+    # a member of Target, as SPELLED_TARGETS is made of those
+    return cast(Target, read_options(kind, options, family, assumed))
+
+
+def _whole_tos(option: Option) -> Option:
+    """``--and-tos``, ``--or-tos`` and ``--xor-tos`` as the value and mask that do the same."""
+    if option.name not in _TOS_BITS:
+        return option
+    bits = any_number(option.values[0])
+    if bits > UINT8:
+        raise NotUnderstoodError(option.values[0])
+    value, mask = {
+        "--and-tos": (0, ~bits & UINT8),
+        "--or-tos": (bits, bits),
+        "--xor-tos": (bits, 0),
+    }[option.name]
+    return Option("--set-tos", option.negate, (f"{value:#x}/{mask:#x}",))
 
 
 @lru_cache(maxsize=1 << 14)
@@ -249,6 +292,12 @@ def _nat(name: str, option: str, kind: Callable[[NatRange], Target]) -> Reader:
     return read
 
 
+_QUEUES = frozenset({"--queue-num", "--queue-balance"})
+_TOS_BITS = ("--and-tos", "--or-tos", "--xor-tos")
+SPELLED_TARGETS: Mapping[str, type[SpelledTarget]] = {
+    kind.MODULE: kind for kind in get_args(Target) if issubclass(kind, SpelledTarget)
+}
+"""The targets that are lists of options, by name."""
 Reader = Callable[[Sequence[str], Family], Target]
 _READERS: dict[str, Reader] = {
     "MARK": _mark,
@@ -268,6 +317,8 @@ _MARK_OPTIONS = dict.fromkeys(
 _NAT_OPTIONS = dict.fromkeys(_NAT_FLAGS, 0)
 TARGET_OPTIONS: Mapping[str, Arity] = {
     **{name: {} for name in _BARE},
+    **{name: arity_of(kind) for name, kind in SPELLED_TARGETS.items()},
+    "TOS": {**arity_of(Tos), **dict.fromkeys(_TOS_BITS, 1)},
     "MARK": _MARK_OPTIONS,
     "CONNMARK": {
         **_MARK_OPTIONS,

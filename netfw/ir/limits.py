@@ -42,7 +42,7 @@ from netfw.ir.names import (
     Family,
 )
 from netfw.ir.ruleset import Rule
-from netfw.ir.spelling import SpelledMatch, check_spelled
+from netfw.ir.spelling import SpelledMatch, SpelledTarget, check_spelled
 from netfw.ir.target import (
     Dnat,
     Goto,
@@ -51,6 +51,7 @@ from netfw.ir.target import (
     Masquerade,
     NatRange,
     Nflog,
+    Nfqueue,
     Redirect,
     Reject,
     Snat,
@@ -191,6 +192,15 @@ def check_target(target: Target, family: Family) -> None:
             if to.addresses is not None:
                 raise ValueError("MASQUERADE and REDIRECT take no address")
             _check_nat(to, family)
+        case Nfqueue():
+            check_spelled(target, family)
+            span = target.balance
+            if span is None and target.by_processor:
+                raise ValueError("NFQUEUE by processor needs several queues")
+            if span is not None and span.first == span.last:
+                raise ValueError("NFQUEUE balances between two queues or more")
+        case SpelledTarget():
+            check_spelled(target, family)
         case _:
             pass
 

@@ -8,6 +8,70 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netfw.ir.mark import MaskedWord
+from netfw.ir.target_field import (
+    Checksum,
+    Classify,
+    Connsecmark,
+    Dscp,
+    Ecn,
+    Hmark,
+    HopLimit,
+    Secmark,
+    Tcpmss,
+    Tcpoptstrip,
+    Tos,
+    Ttl,
+)
+from netfw.ir.target_side import Audit, ChangeSet, Idletimer, Led, Tee
+from netfw.ir.target_way import Dnpt, Netmap, Nfqueue, Snpt, Synproxy, Tproxy
+
+__all__ = [
+    "Accept",
+    "Audit",
+    "ChangeSet",
+    "Checksum",
+    "Classify",
+    "Connsecmark",
+    "Ct",
+    "Dnat",
+    "Dnpt",
+    "Drop",
+    "Dscp",
+    "Ecn",
+    "Goto",
+    "Hmark",
+    "HopLimit",
+    "Idletimer",
+    "Jump",
+    "Led",
+    "Log",
+    "Masquerade",
+    "NatRange",
+    "Netmap",
+    "Nflog",
+    "Nfqueue",
+    "NoTarget",
+    "Redirect",
+    "Reject",
+    "RestoreMark",
+    "Return",
+    "SaveMark",
+    "Secmark",
+    "SetConnmark",
+    "SetMark",
+    "Snat",
+    "Snpt",
+    "Synproxy",
+    "Target",
+    "Tcpmss",
+    "Tcpoptstrip",
+    "Tee",
+    "Tos",
+    "Tproxy",
+    "Trace",
+    "Ttl",
+    "UnknownTarget",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,5 +261,28 @@ Target = (
     | Dnat
     | Masquerade
     | Redirect
+    | Tcpmss
+    | Tcpoptstrip
+    | Tos
+    | Dscp
+    | Ecn
+    | Ttl
+    | HopLimit
+    | Checksum
+    | Classify
+    | Secmark
+    | Connsecmark
+    | Hmark
+    | Audit
+    | Idletimer
+    | Led
+    | Tee
+    | ChangeSet
+    | Nfqueue
+    | Tproxy
+    | Netmap
+    | Snpt
+    | Dnpt
+    | Synproxy
     | UnknownTarget
 )

@@ -18,6 +18,7 @@ from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
 from netfw.ir.target import (
     Ct,
     Goto,
+    HopLimit,
     Jump,
     Log,
     Nflog,
@@ -29,12 +30,14 @@ from netfw.ir.target import (
     SetMark,
     Target,
     Trace,
+    Ttl,
 )
 from netfw.prove.condition import Conditions, Spot
 from netfw.prove.space import NOTRACK, Bdd, Space, bits_of, connmark_bit, mark_bit
 from netfw.prove.summary import (
     NOTHING,
     RETURN,
+    ChangedBy,
     Leave,
     LogEffect,
     Summary,
@@ -43,6 +46,7 @@ from netfw.prove.summary import (
     fold,
     guard,
 )
+from netfw.traverse.effects import is_inert
 
 NameOf = Callable[[int], str]
 """The name of a bit's state variable."""
@@ -163,6 +167,8 @@ class Chains:
                 )
             case Ct(notrack=True, words=()):
                 return Summary(writes={NOTRACK: Write(condition, condition)}, reads=reads)
+            case _ if isinstance(target, Ttl | HopLimit) or is_inert(target):
+                return Summary(effects={ChangedBy(target): condition}, reads=reads)
             case _:
                 # a verdict, a translation, or what netfw does not know: it leaves by that name
                 return Summary({Leave(target): condition}, reads=reads)

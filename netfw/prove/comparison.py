@@ -15,6 +15,7 @@ from netfw.prove.policy_sets import Meaning, PolicySets
 from netfw.prove.space import Bdd, Field, Space, bits_of, mark_bit
 from netfw.prove.summary import (
     AcceptedBy,
+    ChangedBy,
     Effect,
     LogEffect,
     Summary,
@@ -158,5 +159,7 @@ def _effect_text(what: Effect, family: Family) -> str:
         case LogEffect(target, limit):
             rate = "" if limit is None else f" at {limit.rate}/{limit.unit}"
             return f"log line '{target.prefix}'{rate}"
+        case ChangedBy(target):
+            return f"'{render_rule(Rule((), target), family)}'"
         case AcceptedBy():
             return str(what)

@@ -58,7 +58,15 @@ class TranslatedBy:
     target: Target
 
 
-Effect = LogEffect | AcceptedBy | TranslatedBy
+@dataclass(frozen=True, slots=True)
+class ChangedBy:
+    """A rule does to the packet, or beside it, what no other rule here asks for: its type of
+    service, its time to live, a copy of it, an entry of a set."""
+
+    target: Target
+
+
+Effect = LogEffect | AcceptedBy | TranslatedBy | ChangedBy
 
 
 @dataclass(frozen=True, slots=True)

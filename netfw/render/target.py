@@ -7,6 +7,7 @@ from typing import assert_never
 from netfw.ir.limits import check_target
 from netfw.ir.names import Family
 from netfw.ir.net import format_address
+from netfw.ir.spelling import SpelledTarget
 from netfw.ir.target import (
     Accept,
     Ct,
@@ -31,6 +32,7 @@ from netfw.ir.target import (
     Trace,
     UnknownTarget,
 )
+from netfw.render.forms import render_options
 from netfw.render.quote import quote, quote_if_needed
 
 _DEFAULT_LEVEL = 4
@@ -89,6 +91,8 @@ def render_target(target: Target, family: Family) -> str:
             return f"-j MASQUERADE{_to_ports(to)}{_flags(to)}"
         case Redirect(to):
             return f"-j REDIRECT{_to_ports(to)}{_flags(to)}"
+        case SpelledTarget():
+            return f"-j {target.MODULE}{render_options(target, family)}"
         case UnknownTarget(name, words):
             return " ".join(("-j", name, *map(quote_if_needed, words)))
         case _:

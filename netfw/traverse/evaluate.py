@@ -13,6 +13,7 @@ from netfw.ir.match import (
     ConntrackMatch,
     DccpMatch,
     FragmentMatch,
+    HlMatch,
     IcmpMatch,
     InterfaceMatch,
     IprangeMatch,
@@ -28,6 +29,7 @@ from netfw.ir.match import (
     Side,
     StateMatch,
     TcpMatch,
+    TtlMatch,
     UdpMatch,
     UnknownMatch,
     Way,
@@ -86,6 +88,8 @@ def predicate_of(match: Match, facts: HostFacts) -> Predicate:
             return _iprange(match)
         case SctpMatch() | DccpMatch():
             return _wanted_ports(match)
+        case TtlMatch() | HlMatch():
+            return _hops(match)
         case LimitMatch() | SpelledMatch() | UnknownMatch():
             return lambda skb: None
         case _:
@@ -204,6 +208,15 @@ def _iprange(match: IprangeMatch) -> Predicate:
         )
 
     return test
+
+
+def _hops(match: TtlMatch | HlMatch) -> Predicate:
+    equal, below, above, negate = match.equal, match.below, match.above, match.negate
+    if equal is not None:
+        return lambda skb: (skb.hops == equal) is not negate
+    if below is not None:
+        return lambda skb: skb.hops < below
+    return lambda skb: above is not None and skb.hops > above
 
 
 def _wanted_ports(match: SctpMatch | DccpMatch) -> Predicate:

@@ -14,6 +14,7 @@ class Skb:
         "connection",
         "destination",
         "destination_port",
+        "hops",
         "in_interface",
         "is_reply",
         "mark",
@@ -34,6 +35,8 @@ class Skb:
         self.source_port = packet.source_port
         self.destination_port = packet.destination_port
         self.mark = packet.mark
+        self.hops = packet.ttl
+        """Time to live or hop limit, as it is by now."""
         self.in_interface = packet.in_interface
         self.out_interface = ""
         self.connection: Connection | None = None

@@ -14,10 +14,12 @@ from netfw.ir.target import (
     Dnat,
     Drop,
     Goto,
+    HopLimit,
     Jump,
     Log,
     Masquerade,
     Nflog,
+    Nfqueue,
     NoTarget,
     Redirect,
     Reject,
@@ -29,9 +31,11 @@ from netfw.ir.target import (
     Snat,
     Target,
     Trace,
+    Ttl,
 )
 from netfw.traverse import nat, tcp_states
 from netfw.traverse.connection import Conntrack
+from netfw.traverse.effects import hops_after, is_inert, name_of
 from netfw.traverse.evaluate import Predicate
 from netfw.traverse.hooks import KernelPoint
 from netfw.traverse.host_facts import LOOPBACK, HostFacts
@@ -44,9 +48,6 @@ from netfw.traverse.martian import (
 from netfw.traverse.packet import RST, Packet
 from netfw.traverse.skb import Skb
 from netfw.traverse.traversal import End, Outcome, Step
-
-_INERT = (NoTarget, Log, Nflog, Trace)
-"""Targets after which nothing is different for the packet."""
 
 
 class ReadyRule(NamedTuple):
@@ -122,8 +123,9 @@ class Trip:
             return End.DELIVERED, ""
         if not facts.forwarding:
             raise Stop(End.STOPPED, "forwarding is off")
-        if skb.packet.ttl <= 1:
+        if skb.hops <= 1:
             raise Stop(End.STOPPED, "TTL or hop limit ran out")
+        skb.hops -= 1
         skb.out_interface = decision.interface
         self._hook(Hook.FORWARD)
         self._hook(Hook.POSTROUTING)
@@ -262,7 +264,7 @@ class Trip:
             if verdict is False:
                 continue
             if verdict is None:
-                if not isinstance(rule.target, _INERT):
+                if not is_inert(rule.target):
                     raise Stop(
                         End.UNDECIDED,
                         f"rule {rule.number} of {table}.{chain.name} has a match whose result "
@@ -341,8 +343,13 @@ class Trip:
                 if unknowable is not None:
                     raise Stop(End.UNDECIDED, unknowable.reason)
                 return Outcome.ACCEPT
+            case Ttl() | HopLimit():
+                skb.hops = hops_after(target, skb.hops)
+            case Nfqueue():
+                raise Stop(End.UNDECIDED, "a program decides that listens to a queue")
             case _:
-                raise Stop(End.UNDECIDED, f"target {target} is not known")
+                if not is_inert(target):
+                    raise Stop(End.UNDECIDED, f"what {name_of(target)} does is not known")
         return Outcome.CONTINUE
 
 

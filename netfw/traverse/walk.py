@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netfw.ir.match import (
+    ClusterMatch,
     ConnbytesMatch,
     ConnlabelMatch,
     ConnlimitMatch,
@@ -14,14 +15,17 @@ from netfw.ir.match import (
 from netfw.ir.names import Hook, TableName
 from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
 from netfw.ir.target import (
+    Connsecmark,
     Ct,
     Dnat,
     Masquerade,
+    Netmap,
     Redirect,
     RestoreMark,
     SaveMark,
     SetConnmark,
     Snat,
+    Synproxy,
 )
 from netfw.traverse.connection import Conntrack
 from netfw.traverse.evaluate import Predicate, predicate_of
@@ -33,6 +37,7 @@ from netfw.traverse.traversal import Addressing, End, Station, Traversal
 from netfw.traverse.trip import Ready, ReadyChain, ReadyRule, Stop, Trip
 
 _CONNTRACK_MATCHES = (
+    ClusterMatch,
     ConntrackMatch,
     StateMatch,
     ConnmarkMatch,
@@ -41,15 +46,27 @@ _CONNTRACK_MATCHES = (
     ConnlimitMatch,
     HelperMatch,
 )
-_CONNTRACK_TARGETS = (Ct, Snat, Dnat, Masquerade, Redirect, SetConnmark, SaveMark, RestoreMark)
+_CONNTRACK_TARGETS = (
+    Ct,
+    Snat,
+    Dnat,
+    Masquerade,
+    Redirect,
+    Netmap,
+    Synproxy,
+    SetConnmark,
+    SaveMark,
+    RestoreMark,
+    Connsecmark,
+)
 
 
 def needs_conntrack(ruleset: Ruleset) -> bool:
     """Whether a rule switches connection tracking on for the ruleset's family.
 
     Loading the nat table does not; a match or target that calls nf_ct_netns_get does
-    (conntrack, state, connmark, connbytes, connlabel, connlimit, helper, CT, CONNMARK and all nat
-    targets).
+    (conntrack, state, connmark, connbytes, connlabel, connlimit, cluster, helper, CT, CONNMARK,
+    CONNSECMARK, SYNPROXY and all nat targets).
     """
     return any(
         isinstance(rule.target, _CONNTRACK_TARGETS)

@@ -16,6 +16,7 @@ from netfw.ir.target import (
     Goto,
     Jump,
     Masquerade,
+    Nfqueue,
     Redirect,
     Reject,
     Return,
@@ -50,6 +51,7 @@ _TARGET_OUTCOMES: dict[type, Outcome] = {
     Return: Outcome.RETURN,
     Jump: Outcome.JUMP,
     Goto: Outcome.GOTO,
+    Nfqueue: Outcome.QUEUE,
 }
 
 Handles = Mapping[tuple[str, str], list[int]]

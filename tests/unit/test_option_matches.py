@@ -58,6 +58,13 @@ def end_of(rule: str, packet: Packet = PACKET, table: str = "filter") -> End:
         ("-m conntrack ! --ctproto udp", False),
         ("-m conntrack --ctorigdstport 53", True),
         ("-m conntrack --ctorigdstport 54:60", False),
+        # the packet comes with 64, and routing takes one off before FORWARD
+        ("-m ttl --ttl-eq 63", True),
+        ("-m ttl ! --ttl-eq 63", False),
+        ("-m ttl --ttl-lt 64", True),
+        ("-m ttl --ttl-lt 63", False),
+        ("-m ttl --ttl-gt 62", True),
+        ("-m ttl --ttl-gt 63", False),
         ("-m conntrack --ctreplsrcport 53 --ctrepldstport 40000", True),
     ],
 )
@@ -71,7 +78,6 @@ def test_the_walk_decides_what_it_knows(rule: str, holds: bool) -> None:
         "-m conntrack --ctstate NEW --ctstatus ASSURED",
         "-m conntrack --ctorigsrc 10.1.0.5 --ctexpire 1:9",
         "-m length --length 0:65535",
-        "-m ttl --ttl-gt 3",
         "-m tos --tos 0x10",
         "-m string --string x --algo bm",
         "-m hashlimit --hashlimit-upto 1/sec --hashlimit-name one",

@@ -26,8 +26,8 @@ from netfw.ir.match import (
     StateMatch,
     TcpFlags,
     TcpMatch,
-    UdpMatch,
     TtlMatch,
+    UdpMatch,
     UnknownMatch,
     Way,
 )
@@ -55,6 +55,7 @@ from netfw.ir.target import (
     SetMark,
     Snat,
     Trace,
+    Ttl,
     UnknownTarget,
 )
 from netfw.render.rule import render_rule
@@ -168,7 +169,7 @@ CASES = [
     (
         V4,
         (TtlMatch(equal=1),),
-        UnknownTarget("TTL", ("--ttl-set", "64")),
+        Ttl(to=64),
         "-m ttl --ttl-eq 1 -j TTL --ttl-set 64",
     ),
     (V4, (TCP,), Reject("tcp-reset"), "-p tcp -j REJECT --reject-with tcp-reset"),
@@ -272,7 +273,7 @@ def test_what_the_types_cannot_hold_is_kept_verbatim_and_never_guessed(text: str
 
 @pytest.mark.parametrize(
     "text",
-    ["-j DNAT --to-destination 10.0.0.1:1000-2000/3000", "-j NFLOG --nflog-range 1", "-j NFQUEUE"],
+    ["-j DNAT --to-destination 10.0.0.1:1000-2000/3000", "-j NFLOG --nflog-range 1", "-j ULOG"],
 )
 def test_a_target_that_is_not_known_is_kept_verbatim(text: str) -> None:
     rule = parse_one(text)
