@@ -7,79 +7,59 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from netfw.ir.ruleset import Rule, Ruleset
+from netfw.ir.ruleset import Ruleset
 from netfw.render.rule import render_rule
 from netfw.report.drawing import end_text
 from netfw.report.glyphs import Glyphs
+from netfw.traverse.account import Account, account_of
 from netfw.traverse.packet import Packet
-from netfw.traverse.traversal import End, Outcome, Station, Step, Traversal
-
-_DECIDING = frozenset({Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT, Outcome.QUEUE})
+from netfw.traverse.traversal import Step, Traversal
 
 
 def explain(
     ruleset: Ruleset, packet: Packet, traversal: Traversal, glyphs: Glyphs
 ) -> Iterator[str]:
+    """The way of a packet through one ruleset, station by station, and what decided."""
+    return account_lines(account_of(ruleset, packet, traversal), glyphs)
+
+
+def account_lines(account: Account, glyphs: Glyphs) -> Iterator[str]:
     """The way of a packet, station by station, and what decided."""
-    yield str(packet)
-    for index, (station, group) in enumerate(
-        groupby(enumerate(traversal.steps), key=lambda item: _station(item[1]))
-    ):
-        yield f"{index + 1}. {station}"
-        for position, step in group:
-            yield from _step_lines(ruleset, step, glyphs, maybe=position in traversal.optional)
-    yield f"{glyphs.end} {end_text(traversal)}, mark {traversal.mark:#x}"
-    decider = deciding_step(ruleset, traversal)
-    if decider is not None:
-        yield f"decided by {_place(ruleset, decider)}"
+    traversal = account.traversal
+    yield str(account.packet)
+    if account.completed:
+        yield f"completed: {', '.join(account.completed)}"
+    numbered = list(enumerate(traversal.steps))
+    stations = groupby(numbered, key=lambda item: (item[1].station, _backend(account, item[0])))
+    for number, ((station, backend), group) in enumerate(stations, start=1):
+        yield f"{number}. {station}{f' of {backend}' if backend else ''}"
+        for index, step in group:
+            yield from _step_lines(account, index, step, glyphs)
+    yield verdict_line(account, glyphs)
+    deciding = account.deciding
+    if deciding is not None:
+        yield f"decided by {place(account, deciding)}"
+    for note in account.notes:
+        yield f"note: {note}"
 
 
-def _station(step: Step) -> Station:
-    return step.station
+def verdict_line(account: Account, glyphs: Glyphs) -> str:
+    """Where the way ended, and the mark there."""
+    return f"{glyphs.end} {end_text(account.traversal)}, mark {account.traversal.mark:#x}"
 
 
-def deciding_step(ruleset: Ruleset, traversal: Traversal) -> Step | None:
-    """The step that decided: the rule that dropped or accepted the packet.
-
-    Rules of ours carry their decision in the mark and act on it later: there it is the rule that
-    went to the verdict's chain. None where no rule decided.
-    """
-    if traversal.end in (End.STOPPED, End.UNDECIDED):
-        return None
-    ended_by_rule = traversal.end in (End.DROPPED, End.REJECTED)
-    deciding = [
-        step
-        for step in traversal.steps
-        if step.outcome in _DECIDING and (step.rule or ended_by_rule)
-    ]
-    if not deciding:
-        return None
-    last = deciding[-1]
-    rule = _rule(ruleset, last)
-    if rule is None or not rule.is_ours:
-        return last
-    earlier = [
-        step
-        for step in traversal.steps[: traversal.steps.index(last)]
-        if step.outcome is Outcome.GOTO and step.station == last.station
-    ]
-    return earlier[-1] if earlier else last
-
-
-def _rule(ruleset: Ruleset, step: Step) -> Rule | None:
-    table = ruleset.table(step.table)
-    chain = None if table is None else table.find_chain(step.chain)
-    if chain is None or not step.rule:
-        return None
-    return chain.rule(step.rule)
-
-
-def _place(ruleset: Ruleset, step: Step) -> str:
-    rule = _rule(ruleset, step)
+def place(account: Account, index: int) -> str:
+    """Where a step's rule stands."""
+    step, rule = account.traversal.steps[index], account.rules[index]
     text = f"{step.table} {step.chain} {_what(step)}"
-    if rule is None or rule.origin is None:
-        return text
-    return f"{text}, {rule.origin}"
+    backend = _backend(account, index)
+    if backend:
+        text = f"{backend} {text}"
+    return text if rule is None or rule.origin is None else f"{text}, {rule.origin}"
+
+
+def _backend(account: Account, index: int) -> str:
+    return account.backends[index].value if account.backends else ""
 
 
 def _what(step: Step) -> str:
@@ -88,48 +68,53 @@ def _what(step: Step) -> str:
     return "policy" if step.chain == step.hook.value else "end"
 
 
-def _step_lines(ruleset: Ruleset, step: Step, glyphs: Glyphs, *, maybe: bool) -> Iterator[str]:
+def _step_lines(account: Account, index: int, step: Step, glyphs: Glyphs) -> Iterator[str]:
     mark = f"mark {step.mark_after:#x}"
     if step.mark_before != step.mark_after:
         mark = f"mark {step.mark_before:#x} {glyphs.arrow} {step.mark_after:#x}"
-    doubt = " (perhaps)" if maybe else ""
+    doubt = " (perhaps)" if index in account.traversal.optional else ""
     yield f"   {glyphs.line} {step.chain} {_what(step)}: {step.outcome.value}, {mark}{doubt}"
-    rule = _rule(ruleset, step)
+    rule = account.rules[index]
     if rule is not None:
-        yield f"   {glyphs.line}     {render_rule(rule, ruleset.family)}"
+        yield f"   {glyphs.line}     {render_rule(rule, account.packet.family)}"
         if rule.origin is not None:
             yield f"   {glyphs.line}     {rule.origin}"
 
 
-def explanation_json(ruleset: Ruleset, packet: Packet, traversal: Traversal) -> str:
+def account_json(account: Account) -> str:
     """The same as JSON; marks are hex strings."""
+    return json.dumps({"schema": 1, **account_data(account)}, indent=1) + "\n"
 
-    def data_of(step: Step, *, maybe: bool) -> dict[str, Any]:
-        rule = _rule(ruleset, step)
-        return {
-            "hook": step.hook.value,
-            "table": step.table.value,
-            "chain": step.chain,
-            "rule": step.rule or None,
-            "text": None if rule is None else render_rule(rule, ruleset.family),
-            "origin": None if rule is None or rule.origin is None else str(rule.origin),
-            "outcome": step.outcome.value,
-            "mark_before": f"{step.mark_before:#x}",
-            "mark_after": f"{step.mark_after:#x}",
-            "perhaps": maybe,
-        }
 
-    decider = deciding_step(ruleset, traversal)
-    data = {
-        "schema": 1,
-        "packet": str(packet),
+def account_data(account: Account) -> dict[str, Any]:
+    """The same as data for JSON."""
+    traversal, deciding = account.traversal, account.deciding
+    steps = [_step_data(account, index, step) for index, step in enumerate(traversal.steps)]
+    return {
+        "packet": str(account.packet),
+        "in": account.packet.in_interface or None,
+        "completed": list(account.completed),
         "end": traversal.end.value,
         "detail": traversal.detail,
         "mark": f"{traversal.mark:#x}",
-        "steps": [
-            data_of(step, maybe=index in traversal.optional)
-            for index, step in enumerate(traversal.steps)
-        ],
-        "decided_by": None if decider is None else data_of(decider, maybe=False),
+        "steps": steps,
+        "decided_by": None if deciding is None else steps[deciding],
+        "notes": list(account.notes),
     }
-    return json.dumps(data, indent=1) + "\n"
+
+
+def _step_data(account: Account, index: int, step: Step) -> dict[str, Any]:
+    rule = account.rules[index]
+    return {
+        "hook": step.hook.value,
+        "table": step.table.value,
+        "backend": _backend(account, index) or None,
+        "chain": step.chain,
+        "rule": step.rule or None,
+        "text": None if rule is None else render_rule(rule, account.packet.family),
+        "origin": None if rule is None or rule.origin is None else str(rule.origin),
+        "outcome": step.outcome.value,
+        "mark_before": f"{step.mark_before:#x}",
+        "mark_after": f"{step.mark_after:#x}",
+        "perhaps": index in account.traversal.optional,
+    }

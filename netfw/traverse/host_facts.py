@@ -148,6 +148,11 @@ class HostFacts:
                     best = Route(net, interface)
         return best
 
+    def refused_source(self, family: Family) -> str:
+        """Why routing refuses the packet for its source; empty if not. Nothing asks the way back
+        unless the host's own rp_filter is known (``routing_tables``)."""
+        return ""
+
     def source_for(self, family: Family, interface: str, toward: int) -> int | None:
         """The address that MASQUERADE takes: one on the link of ``toward``, else the first.
 

@@ -118,6 +118,9 @@ class Trip:
         decision = facts.route(family, skb.destination, skb.mark)
         if decision is None and not to_all:
             raise Stop(End.STOPPED, "no route to the destination")
+        refused = facts.refused_source(family)
+        if refused:
+            raise Stop(End.STOPPED, refused)
         if decision is None or decision.is_local or to_all:
             self._hook(Hook.INPUT)
             return End.DELIVERED, ""

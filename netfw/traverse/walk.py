@@ -156,31 +156,38 @@ class Walker:
             predicates.append(predicate)
         return tuple(predicates)
 
-    def walk(self, packet: Packet) -> Traversal:
-        """Predict one packet's way; its connection is kept for the packets that follow."""
-        ready = Ready(
+    def walk(self, packet: Packet, facts: HostFacts | None = None) -> Traversal:
+        """Predict one packet's way; its connection is kept for the packets that follow.
+
+        ``facts`` are those of this one packet, where the host's are not the same for each.
+        """
+        trip = Trip(self._ready_for(facts), packet)
+        end, detail = self._travel(trip)
+        skb = trip.skb
+        final = Addressing(skb.source, skb.source_port, skb.destination, skb.destination_port)
+        return Traversal(tuple(trip.steps), end, detail, skb.mark, final, frozenset(trip.optional))
+
+    def _ready_for(self, facts: HostFacts | None) -> Ready:
+        return Ready(
             self._chains,
             self._points,
-            self.facts,
+            self.facts if facts is None else facts,
             self.conntrack,
             self.conntrack_is_on,
             self._writes_connmarks,
             self._broadcasts,
         )
-        trip = Trip(ready, packet)
-        skb = trip.skb
+
+    def _travel(self, trip: Trip) -> tuple[End, str]:
+        """Take a packet to its end, and say where that is."""
         try:
-            if packet.is_local:
-                end, detail = trip.local_out()
-            else:
-                end, detail = trip.arrive()
+            return trip.local_out() if trip.skb.packet.is_local else trip.arrive()
         except Stop as stop:
-            end, detail = stop.end, stop.detail
-            if end is End.UNDECIDED and skb.connection is not None:
+            connection = trip.skb.connection
+            if stop.end is End.UNDECIDED and connection is not None:
                 why = "it follows a packet of its connection that cannot be foretold"
-                self.conntrack.doubt(skb.connection, why)
-        final = Addressing(skb.source, skb.source_port, skb.destination, skb.destination_port)
-        return Traversal(tuple(trip.steps), end, detail, skb.mark, final, frozenset(trip.optional))
+                self.conntrack.doubt(connection, why)
+            return stop.end, stop.detail
 
 
 def _has_target(ruleset: Ruleset, kinds: tuple[type, ...]) -> bool:

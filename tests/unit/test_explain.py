@@ -45,8 +45,9 @@ def test_a_packet_is_read_with_what_was_left_out() -> None:
     packet = found.packet
     assert (packet.family, packet.protocol, packet.tcp_flags) == (Family.IPV4, TCP, SYN)
     assert (packet.source_port, packet.destination_port) == (40000, 443)
-    assert (packet.in_interface, found.out_interface) == ("eth0", "")
+    assert (packet.in_interface, found.leaves_by) == ("eth0", "")
     assert (packet.mark, packet.ttl, found.state) == (0, 64, ConnectionState.NEW)
+    assert found.completed == ("source port 40000", "flags syn", "state new", "mark 0", "ttl 64")
 
 
 def test_everything_can_be_said() -> None:
@@ -55,7 +56,7 @@ def test_everything_can_be_said() -> None:
     packet = found.packet
     assert packet.source == parse_address("2001:db8::1")[1]
     assert (packet.source_port, packet.destination_port, packet.tcp_flags) == (5, 6, ACK)
-    assert (packet.mark, packet.ttl, found.out_interface) == (0x60000, 9, "b")
+    assert (packet.mark, packet.ttl, found.leaves_by) == (0x60000, 9, "b")
     assert found.state is ConnectionState.ESTABLISHED
 
 
@@ -74,34 +75,98 @@ def test_icmp_is_that_of_the_family(line: str, protocol: int, kind: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("line", "problem"),
+    ("line", "column", "problem"),
     [
-        ("", "a packet is written"),
-        ("tcp 10.0.0.1 10.0.0.2 in a", "a packet is written"),
-        ("tpc 10.0.0.1 -> 10.0.0.2 in a", "'tpc' is no protocol"),
-        ("tcp 10.0.0 -> 10.0.0.2 in a", "'10.0.0' is no IP address"),
-        ("tcp 10.0.0.1 -> ::1 in a", "different IP families"),
-        ("tcp 10.0.0.1:65536 -> 10.0.0.2 in a", "'65536' is not a number from 0 to 65535"),
-        ("icmp 10.0.0.1 -> 10.0.0.2:80 in a", "has no ports"),
-        ("tcp [::1 -> ::2 in a", "lacks its closing bracket"),
-        ("tcp 10.0.0.1 -> 10.0.0.2", "say where it comes in"),
-        ("tcp 10.0.0.1 -> 10.0.0.2 in", "stands alone"),
-        ("tcp 10.0.0.1 -> 10.0.0.2 in a in b", "'in' stands twice"),
-        ("tcp 10.0.0.1 -> 10.0.0.2 by a", "'by' is none of in, out"),
-        ("tcp 10.0.0.1 -> 10.0.0.2 in a mark 4294967296", "outside 0..4294967295"),
-        ("tcp 10.0.0.1 -> 10.0.0.2 in a state old", "'old' is no connection state"),
-        ("tcp 10.0.0.1 -> 10.0.0.2 in a flags sin", "'sin' is no TCP flag"),
-        ("tcp 10.0.0.1 -> 10.0.0.2 in interface-too-long", "is no interface name"),
+        ("", 1, "there is no packet"),
+        ("tcp 10.0.0.1 10.0.0.2 in a", 14, "'10.0.0.2' is none of in, out, mark"),
+        ("tcp a 10.0.0.1 -> 10.0.0.2 in a", 7, "'10.0.0.1' stands where '->' belongs"),
+        ("tcp 10.0.0.1 ->", 14, "no destination stands behind '->'"),
+        ("tpc 10.0.0.1 -> 10.0.0.2 in a", 1, "'tpc' is no protocol"),
+        ("tcp 10.0.0 -> 10.0.0.2 in a", 5, "'10.0.0' is no IP address"),
+        ("tcp 10.0.0.1 -> ::1 in a", 5, "of different IP families"),
+        ("tcp 10.0.0.1:65536 -> 10.0.0.2", 5, "'65536' is not a number from 0 to 65535"),
+        ("icmp 10.0.0.1 -> 10.0.0.2:80 in a", 18, "protocol 'icmp' has no ports"),
+        ("tcp [::1 -> ::2 in a", 5, "lacks its closing bracket"),
+        ("tcp [::1]80 -> ::2 in a", 5, "has '80' where ':PORT' belongs"),
+        ("tcp 10.0.0.1 -> 10.0.0.2 in", 26, "'in' stands alone"),
+        ("tcp 10.0.0.1 -> 10.0.0.2 in a in b", 31, "'in' stands twice"),
+        ("tcp 10.0.0.1 -> 10.0.0.2 by a", 26, "'by' is none of in, out"),
+        ("tcp 10.0.0.1 -> 10.0.0.2 in a mark 4294967296", 36, "outside 0..4294967295"),
+        ("tcp 10.0.0.1 -> 10.0.0.2 in a state old", 37, "'old' is no connection state"),
+        ("tcp 10.0.0.1 -> 10.0.0.2 in a flags sin", 37, "'sin' is no TCP flag"),
+        ("udp 10.0.0.1 -> 10.0.0.2 flags syn", 26, "protocol 'udp' has no flags"),
+        ("udp 10.0.0.1 -> 10.0.0.2 type 8", 26, "protocol 'udp' has no type"),
+        ("tcp 10.0.0.1 -> 10.0.0.2 ttl 256", 30, "'256' is not a number from 0 to 255"),
+        ("tcp 10.0.0.1 -> 10.0.0.2 in interface-too-long", 29, "is no interface name"),
     ],
 )
-def test_what_is_no_packet_is_refused_in_one_line(
-    capsys: pytest.CaptureFixture[str], rules: str, line: str, problem: str
+def test_what_is_no_packet_is_refused_with_the_place_of_the_word(
+    capsys: pytest.CaptureFixture[str], rules: str, line: str, column: int, problem: str
 ) -> None:
     assert main(["explain", "--rules", rules, line]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("PACKET: ")
-    assert problem in err.splitlines()[0]
+    first, hint = err.splitlines()
+    assert first.startswith(f"PACKET:{column}: ")
+    assert problem in first
+    assert hint.startswith("  hint: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        (
+            "10.0.0.2",
+            "to this host, in by any interface, source 198.51.100.7 (somebody's), icmp, "
+            "type 8 (echo request), state new, mark 0, ttl 64",
+        ),
+        (
+            "[2001:db8::2]:22 in eth0",
+            "source 2001:db8::7 (somebody's), tcp, source port 40000, flags syn, state new, "
+            "mark 0, ttl 64",
+        ),
+        (
+            "udp 10.0.0.1 -> 10.0.0.2 in eth0 state invalid mark 1 ttl 2",
+            "source port 40000, destination port 0",
+        ),
+        (
+            "10.0.0.1:5 -> 10.0.0.2:6 in eth0 state established",
+            "tcp, flags ack, mark 0, ttl 64",
+        ),
+        ("tcp 10.0.0.1:5 -> 10.0.0.2:6 in a state new flags syn mark 1 ttl 2", ""),
+    ],
+)
+def test_each_piece_that_was_left_out_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, line: str, completed: str
+) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n")
+    assert main(["explain", "--rules", str(empty), line]) == 0
+    said = [
+        text.removeprefix("completed: ")
+        for text in capsys.readouterr().out.splitlines()
+        if text.startswith("completed: ")
+    ]
+    assert said == ([completed] if completed else [])
+
+
+def test_an_interface_that_was_left_out_matters_only_where_rules_ask(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "by_interface.txt"
+    file.write_text(
+        "*filter\n:INPUT DROP [0:0]\n-A INPUT -p udp -j DROP\n-A INPUT -i eth1 -j ACCEPT\n"
+        "-A INPUT -i wg+ -j ACCEPT\nCOMMIT\n"
+    )
+    code, out = explain(capsys, str(file), "udp 10.0.0.9 -> 10.0.0.1:9")
+    assert code == 0
+    assert "dropped by a rule" in out
+    code, out = explain(capsys, str(file), "tcp 10.0.0.9 -> 10.0.0.1:9")
+    assert code == 4
+    assert out.splitlines()[-1].removeprefix("└ ") == (
+        "depends on what netfw cannot know: the interface it comes in by: in eth1 or wg0: "
+        "delivered to this host, mark 0x0; in other0: dropped by a rule, mark 0x0, mark 0x0"
+    )
 
 
 def test_the_deciding_rule_is_named_with_its_line(

@@ -1,0 +1,150 @@
+"""A packet's predicted way together with the rules that it met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from netfw.ir.names import Backend, TableName
+from netfw.ir.ruleset import Rule, Ruleset
+from netfw.traverse.completion import complete_alone, facts_said, interfaces_told_apart
+from netfw.traverse.connection import Conntrack
+from netfw.traverse.packet import Packet
+from netfw.traverse.sketch import Sketch
+from netfw.traverse.traversal import End, Outcome, Step, Traversal
+from netfw.traverse.walk import Walker
+
+_DECIDING = frozenset({Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT, Outcome.QUEUE})
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How a packet goes: ``rules`` has the rule of each step, None where it is of no rule.
+
+    ``backends`` has the backend of each step where both hold rules, and is empty elsewhere.
+    ``completed`` are the pieces that its description left out, ``notes`` what else is to be said.
+    """
+
+    packet: Packet
+    traversal: Traversal
+    rules: tuple[Rule | None, ...]
+    backends: tuple[Backend, ...] = ()
+    completed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def deciding(self) -> int | None:
+        """The index of the step that decided: of the rule that dropped or accepted the packet.
+
+        Rules of ours carry their decision in the mark and act on it later: there it is the rule
+        that went to the verdict's chain. None where no rule decided.
+        """
+        traversal = self.traversal
+        if traversal.end in (End.STOPPED, End.UNDECIDED):
+            return None
+        ended_by_rule = traversal.end in (End.DROPPED, End.REJECTED)
+        deciding = [
+            index
+            for index, step in enumerate(traversal.steps)
+            if step.outcome in _DECIDING and (step.rule or ended_by_rule)
+        ]
+        if not ended_by_rule:
+            # nat translates and mangle marks: what lets packets through is filter, if any does
+            deciding = [
+                index for index in deciding if traversal.steps[index].table is not TableName.NAT
+            ]
+            by_filter = [
+                index for index in deciding if traversal.steps[index].table is TableName.FILTER
+            ]
+            deciding = by_filter or deciding
+        if not deciding:
+            return None
+        last = deciding[-1]
+        rule = self.rules[last]
+        if rule is None or not rule.is_ours:
+            return last
+        station = traversal.steps[last].station
+        earlier = [
+            index
+            for index, step in enumerate(traversal.steps[:last])
+            if step.outcome is Outcome.GOTO and step.station == station
+        ]
+        return earlier[-1] if earlier else last
+
+
+def account_of(ruleset: Ruleset, packet: Packet, traversal: Traversal) -> Account:
+    """An account of a way through one ruleset."""
+    return Account(packet, traversal, tuple(rule_of(ruleset, step) for step in traversal.steps))
+
+
+def rule_of(ruleset: Ruleset, step: Step) -> Rule | None:
+    """The rule of a step; None for the end of a chain and for chain policies."""
+    table = ruleset.table(step.table)
+    chain = None if table is None else table.find_chain(step.chain)
+    if chain is None or not step.rule:
+        return None
+    return chain.rule(step.rule)
+
+
+class Scene(Protocol):
+    """What packets are explained against: rules, and what is known of their host."""
+
+    def explain(self, sketch: Sketch) -> Account:
+        """Complete a description and walk it; raises CompletionError."""
+
+
+class RulesAlone:
+    """Rules of which no host is known: descriptions say where packets come from and go to."""
+
+    def __init__(self, ruleset: Ruleset, make_conntrack: Callable[[], Conntrack]) -> None:
+        self.ruleset = ruleset
+        self._make_conntrack = make_conntrack
+        self._conntracks: dict[str, Conntrack] = {}
+
+    def explain(self, sketch: Sketch) -> Account:
+        """Walk a packet; one of which no interface is said comes in by each kind of interface
+        that the rules tell apart, and where that makes a difference, nobody knows."""
+        sketch = complete_alone(sketch)
+        if sketch.has_way:
+            account = self._walk(sketch, "")
+            return replace(account, completed=sketch.completed)
+        names = interfaces_told_apart(self.ruleset)
+        packet = sketch.packet
+        accounts = {
+            name: self._walk(replace(sketch, packet=replace(packet, in_interface=name)), name)
+            for name in names
+        }
+        account = next(iter(accounts.values()))
+        completed = ("to this host, in by any interface", *sketch.completed)
+        if len({_outcome(one) for one in accounts.values()}) > 1:
+            account = _undecided(account, accounts)
+        return replace(account, packet=packet, completed=completed)
+
+    def _walk(self, sketch: Sketch, world: str) -> Account:
+        """One walk; each of several ``worlds`` has connections of its own."""
+        if world not in self._conntracks:
+            self._conntracks[world] = self._make_conntrack()
+        walker = Walker(self.ruleset, facts_said(sketch), self._conntracks[world])
+        return account_of(self.ruleset, sketch.packet, walker.walk(sketch.packet))
+
+
+def _outcome(account: Account) -> tuple[object, ...]:
+    traversal = account.traversal
+    return traversal.end, traversal.detail, traversal.mark, traversal.final, traversal.steps
+
+
+def _undecided(account: Account, accounts: Mapping[str, Account]) -> Account:
+    ways: dict[tuple[End, str, int], list[str]] = {}
+    for name, one in accounts.items():
+        way = one.traversal
+        ways.setdefault((way.end, way.detail, way.mark), []).append(name)
+    if len(ways) == 1:
+        # other steps to the same end
+        return account
+    told = "; ".join(
+        f"in {' or '.join(names)}: {end.value}{f' ({detail})' if detail else ''}, mark {mark:#x}"
+        for (end, detail, mark), names in ways.items()
+    )
+    traversal = Traversal((), End.UNDECIDED, f"the interface it comes in by: {told}")
+    return replace(account, traversal=traversal, rules=(), backends=())
