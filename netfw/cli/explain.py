@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from netfw.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from netfw.cli.explain_capture import Said
     from netfw.ir.names import Family
     from netfw.ir.ruleset import Ruleset
     from netfw.traverse.account import Account, Scene
@@ -45,6 +47,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="such as 'tcp 198.51.100.7 -> 203.0.113.1:443 in eth0'; with in and out it is "
         "forwarded, with out alone it comes from this host",
     )
+    parser.add_argument(
+        "--scapy",
+        metavar="EXPRESSION",
+        help="instead of PACKET: layers as scapy has them, "
+        "such as 'IP(dst=\"203.0.113.1\")/TCP(dport=443)'",
+    )
+    parser.add_argument(
+        "--pcap", metavar="FILE", help="instead of PACKET: each packet of a capture, in order"
+    )
+    parser.add_argument(
+        "--packet",
+        dest="chosen",
+        type=int,
+        metavar="N",
+        help="with --pcap: the whole way of frame N",
+    )
+    about = parser.add_argument_group("with --scapy and --pcap, whose packets do not say it")
+    about.add_argument("--in", dest="came_by", metavar="IF", help="the packet comes in by IF")
+    about.add_argument("--out", dest="leaves_by", metavar="IF", help="the packet leaves by IF")
+    about.add_argument("--mark", metavar="WORD", help="its mark when it comes; default: 0")
+    about.add_argument(
+        "--state",
+        metavar="STATE",
+        help="what connection tracking says of it; default: new, "
+        "and with --pcap what follows from the packets before it",
+    )
+    parser.add_argument(
+        "--family",
+        choices=("4", "6"),
+        help="with --rules and --pcap: IP family of the rules; default: what the file looks like",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -52,9 +85,95 @@ def run(arguments: argparse.Namespace) -> int:
     """Print how the packet goes; 0 where that can be said, 4 where it depends on more."""
     if arguments.netns is not None and not arguments.host:
         raise UsageError.at("--netns", "it names a namespace for --host", "add --host")
-    if arguments.packet is None:
-        raise UsageError.at("netfw explain", "no packet is given", "see 'netfw explain --help'")
-    return _explain_one(arguments, _written(arguments.packet))
+    given = [arguments.packet, arguments.scapy, arguments.pcap]
+    if sum(one is not None for one in given) != 1:
+        raise UsageError.at("netfw explain", "give one of PACKET, --scapy and --pcap")
+    if arguments.family is not None and (arguments.rules is None or arguments.pcap is None):
+        raise UsageError.at("--family", "it is for --rules with --pcap", "leave it out")
+    if arguments.chosen is not None and arguments.pcap is None:
+        raise UsageError.at("--packet", "it chooses a frame of --pcap", "add --pcap FILE")
+    if arguments.packet is not None:
+        _refuse_options(arguments)
+        return _explain_one(arguments, _written(arguments.packet))
+    if arguments.scapy is not None:
+        from netfw.host.scapy_expression import read_expression
+
+        return _explain_one(arguments, _with_options(read_expression(arguments.scapy), arguments))
+    return _explain_capture(arguments)
+
+
+def _refuse_options(arguments: argparse.Namespace) -> None:
+    for option, value in _options(arguments).items():
+        if value is not None:
+            raise UsageError.at(
+                f"--{option}",
+                "it is for --scapy and --pcap",
+                f"write '{option} {value}' in the packet",
+            )
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, str | None]:
+    return {
+        "in": arguments.came_by,
+        "out": arguments.leaves_by,
+        "mark": arguments.mark,
+        "state": arguments.state,
+    }
+
+
+def _with_options(sketch: Sketch, arguments: argparse.Namespace) -> Sketch:
+    """A packet that scapy made, with what it cannot say."""
+    said = _said(arguments)
+    state = sketch.state if said.state is None else said.state
+    unsaid = {"state": said.state, "mark": arguments.mark}
+    completed = tuple(
+        piece for piece in sketch.completed if unsaid.get(piece.partition(" ")[0]) is None
+    )
+    packet = replace(sketch.packet, in_interface=said.came_by, mark=said.mark)
+    return replace(
+        sketch, packet=packet, leaves_by=said.leaves_by, state=state, completed=completed
+    )
+
+
+def _said(arguments: argparse.Namespace) -> Said:
+    """The options about packets; raises UsageError."""
+    from netfw.cli.explain_capture import Said
+    from netfw.traverse.notation import read_option
+
+    found: dict[str, Any] = {}
+    for option, value in _options(arguments).items():
+        try:
+            found[option] = None if value is None else read_option(option, value)
+        except ValueError as error:
+            raise UsageError.at(f"--{option}", str(error)) from None
+    return Said(found["in"] or "", found["out"] or "", found["mark"] or 0, found["state"])
+
+
+def _explain_capture(arguments: argparse.Namespace) -> int:
+    from netfw.cli.explain_capture import explain_capture
+    from netfw.ir.names import Family
+    from netfw.traverse.account import RulesAlone
+
+    saved: Ruleset | None = None
+    if arguments.rules is not None:
+        from netfw.cli.rules_file import read_rules_of_some_family
+
+        family = None if arguments.family is None else Family(int(arguments.family))
+        saved = read_rules_of_some_family(arguments.rules, family)
+
+    def scene_for(family: Family, make_conntrack: Callable[[], Conntrack]) -> Scene | None:
+        if saved is None:
+            return _scene(arguments, family, make_conntrack)
+        # a file holds rules of one family alone
+        return RulesAlone(saved, make_conntrack) if family is saved.family else None
+
+    return explain_capture(
+        arguments.pcap,
+        _said(arguments),
+        scene_for,
+        chosen=arguments.chosen,
+        as_json=arguments.json,
+    )
 
 
 def _written(line: str) -> Sketch:

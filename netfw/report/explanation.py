@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
+from netfw.ir.protocols import TCP
 from netfw.ir.ruleset import Ruleset
 from netfw.render.rule import render_rule
 from netfw.report.drawing import end_text
 from netfw.report.glyphs import Glyphs
 from netfw.traverse.account import Account, account_of
+from netfw.traverse.notation import flags_text
 from netfw.traverse.packet import Packet
 from netfw.traverse.traversal import Step, Traversal
 
@@ -41,6 +43,22 @@ def account_lines(account: Account, glyphs: Glyphs) -> Iterator[str]:
         yield f"decided by {place(account, deciding)}"
     for note in account.notes:
         yield f"note: {note}"
+
+
+def account_line(account: Account) -> str:
+    """The packet, its way in, its end and what decided, in one line."""
+    packet, traversal = account.packet, account.traversal
+    words = [str(packet)]
+    if packet.protocol == TCP:
+        words.append(f"flags {flags_text(packet.tcp_flags)}")
+    if account.by_any_interface:
+        words.append("in by any interface:")
+    else:
+        words.append(f"in {packet.in_interface}:" if packet.in_interface else "from this host:")
+    words.append(f"{end_text(traversal)}, mark {traversal.mark:#x}")
+    deciding = account.deciding
+    text = " ".join(words)
+    return text if deciding is None else f"{text} ({place(account, deciding)})"
 
 
 def verdict_line(account: Account, glyphs: Glyphs) -> str:

@@ -10,6 +10,7 @@ from netfw.ir.names import Backend, TableName
 from netfw.ir.ruleset import Rule, Ruleset
 from netfw.traverse.completion import complete_alone, facts_said, interfaces_told_apart
 from netfw.traverse.connection import Conntrack
+from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.packet import Packet
 from netfw.traverse.sketch import Sketch
 from netfw.traverse.traversal import End, Outcome, Step, Traversal
@@ -24,6 +25,7 @@ class Account:
 
     ``backends`` has the backend of each step where both hold rules, and is empty elsewhere.
     ``completed`` are the pieces that its description left out, ``notes`` what else is to be said.
+    ``by_any_interface`` says that the packet comes in, and that by which interface is the same.
     """
 
     packet: Packet
@@ -32,6 +34,7 @@ class Account:
     backends: tuple[Backend, ...] = ()
     completed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    by_any_interface: bool = False
 
     @property
     def deciding(self) -> int | None:
@@ -100,7 +103,7 @@ class RulesAlone:
     def __init__(self, ruleset: Ruleset, make_conntrack: Callable[[], Conntrack]) -> None:
         self.ruleset = ruleset
         self._make_conntrack = make_conntrack
-        self._conntracks: dict[str, Conntrack] = {}
+        self._walkers: dict[str, Walker] = {}
 
     def explain(self, sketch: Sketch) -> Account:
         """Walk a packet; one of which no interface is said comes in by each kind of interface
@@ -119,14 +122,14 @@ class RulesAlone:
         completed = ("to this host, in by any interface", *sketch.completed)
         if len({_outcome(one) for one in accounts.values()}) > 1:
             account = _undecided(account, accounts)
-        return replace(account, packet=packet, completed=completed)
+        return replace(account, packet=packet, completed=completed, by_any_interface=True)
 
     def _walk(self, sketch: Sketch, world: str) -> Account:
         """One walk; each of several ``worlds`` has connections of its own."""
-        if world not in self._conntracks:
-            self._conntracks[world] = self._make_conntrack()
-        walker = Walker(self.ruleset, facts_said(sketch), self._conntracks[world])
-        return account_of(self.ruleset, sketch.packet, walker.walk(sketch.packet))
+        if world not in self._walkers:
+            self._walkers[world] = Walker(self.ruleset, HostFacts(), self._make_conntrack())
+        traversal = self._walkers[world].walk(sketch.packet, facts_said(sketch))
+        return account_of(self.ruleset, sketch.packet, traversal)
 
 
 def _outcome(account: Account) -> tuple[object, ...]:

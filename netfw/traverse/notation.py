@@ -297,6 +297,11 @@ def _flags(text: str) -> int:
     return bits
 
 
+def flags_text(bits: int) -> str:
+    """TCP flags as they are written in a line."""
+    return ",".join(name for name, bit in _FLAGS.items() if bits & bit) or "none"
+
+
 def _state(text: str) -> ConnectionState:
     if text.lower() not in STATES:
         raise ValueError(f"'{text}' is no connection state")
@@ -322,3 +327,8 @@ _PAIRS: dict[str, tuple[str, Callable[[str], object], str]] = {
     "ttl": ("ttl", _ttl, "such as 'ttl 64'"),
 }
 """What may follow the addresses: where it goes, how it is read, and how it is written."""
+
+
+def read_option(name: str, text: str) -> object:
+    """What a pair's value means: an interface's name, a mark, a state, …; raises ValueError."""
+    return _PAIRS[name][1](text)
