@@ -12,6 +12,7 @@ from netfw.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from netfw.cli.explain_capture import Said
+    from netfw.facts.saved_rules import SavedRules
     from netfw.ir.names import Family
     from netfw.ir.ruleset import Ruleset
     from netfw.traverse.account import Account, Scene
@@ -225,15 +226,15 @@ def _scene(
             return LiveScene.read(namespace, family, make_conntrack)
     from netfw.traverse.account import RulesAlone
 
-    return RulesAlone(_ruleset(arguments, family), make_conntrack)
+    return RulesAlone(_rules(arguments, family), make_conntrack)
 
 
-def _ruleset(arguments: argparse.Namespace, family: Family) -> Ruleset:
+def _rules(arguments: argparse.Namespace, family: Family) -> Ruleset | SavedRules:
     if arguments.policy is not None:
         from netfw.cli.policy_file import read_policy
         from netfw.compiler.pipeline import compile_policy
 
         return compile_policy(read_policy(arguments.policy)).rulesets[family]
-    from netfw.cli.rules_file import read_rules
+    from netfw.cli.rules_file import read_rules_by_line
 
-    return read_rules(arguments.rules, family)
+    return read_rules_by_line(arguments.rules, family)

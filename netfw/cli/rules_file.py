@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from netfw.errors import FactError
 
 if TYPE_CHECKING:
+    from netfw.facts.saved_rules import SavedRules
     from netfw.ir.names import Family
     from netfw.ir.ruleset import Ruleset
 
@@ -21,6 +22,20 @@ def read_rules(name: str, family: Family) -> Ruleset:
     from netfw.facts.iptables_save import parse_ruleset
 
     return parse_ruleset(_read(name), family, _called(name))
+
+
+def read_rules_by_line(name: str, family: Family) -> Ruleset | SavedRules:
+    """The same for one packet, which meets few rules: most of them are not read in full.
+
+    What is wrong with a rule that is not read is told only where its line shows it
+    (``netfw/facts/saved_rules.py``). Raises FactError.
+    """
+    from netfw.facts.iptables_save import parse_ruleset
+    from netfw.facts.saved_rules import index_rules
+
+    text = _read(name)
+    found = index_rules(text, family, _called(name))
+    return parse_ruleset(text, family, _called(name)) if found is None else found
 
 
 def read_rules_of_some_family(name: str, family: Family | None) -> Ruleset:

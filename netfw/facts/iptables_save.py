@@ -68,7 +68,7 @@ class _Reader:
         if first == "*":
             if self.open_table is not None:
                 raise ValueError(f"table '{self.open_table.name}' has not been committed")
-            self.open_table = self._draft(_table_name(line[1:]))
+            self.open_table = self._draft(table_of(line[1:]))
             self.has_tables = True
         elif line == "COMMIT":
             self.open_table = None
@@ -76,7 +76,7 @@ class _Reader:
             words = line[1:].split()
             if not words:
                 raise ValueError("':' stands before no chain")
-            self._table().declare(words[0], _policy(words[1]) if len(words) > 1 else None)
+            self._table().declare(words[0], policy_of(words[1]) if len(words) > 1 else None)
         else:
             self._read_command(line, line_number)
 
@@ -125,21 +125,23 @@ class _Reader:
         line_number: int,
     ) -> list[Rule]:
         parsed = parse_rule(words, self.family, table.policies)
-        return [self._rule(one, packets, octets, line_number) for one in parsed]
+        return [made_rule(one, self.file, line_number, packets, octets) for one in parsed]
 
-    def _rule(self, parsed: ParsedRule, packets: int, octets: int, line_number: int) -> Rule:
-        rule = Rule(parsed.matches, parsed.target)
-        comment = rule.comment or ""
-        identity = ""
-        if comment.startswith(OWN_COMMENT_PREFIX):
-            identity = comment.removeprefix(OWN_COMMENT_PREFIX)
-        return Rule(
-            parsed.matches,
-            parsed.target,
-            Origin(Where(self.file, line_number), identity),
-            packets or parsed.packets,
-            octets or parsed.octets,
-        )
+
+def made_rule(parsed: ParsedRule, file: str, line_number: int, packets: int, octets: int) -> Rule:
+    """A rule that knows where it stands, and its counters where the line begins with some."""
+    rule = Rule(parsed.matches, parsed.target)
+    comment = rule.comment or ""
+    identity = ""
+    if comment.startswith(OWN_COMMENT_PREFIX):
+        identity = comment.removeprefix(OWN_COMMENT_PREFIX)
+    return Rule(
+        parsed.matches,
+        parsed.target,
+        Origin(Where(file, line_number), identity),
+        packets or parsed.packets,
+        octets or parsed.octets,
+    )
 
 
 def parse_ruleset(text: str, family: Family, file: str = "<text>") -> Ruleset:
@@ -176,7 +178,8 @@ def parse_ruleset(text: str, family: Family, file: str = "<text>") -> Ruleset:
     return Ruleset(family, tuple(draft.table() for draft in reader.drafts.values()))
 
 
-def _table_name(text: str) -> TableName:
+def table_of(text: str) -> TableName:
+    """The table of a line ``*filter``; raises ValueError with a sentence."""
     try:
         return TableName(text)
     except ValueError:
@@ -184,7 +187,8 @@ def _table_name(text: str) -> TableName:
         raise ValueError(f"'{text}' is no table (tables are {names})") from None
 
 
-def _policy(text: str) -> ChainPolicy | None:
+def policy_of(text: str) -> ChainPolicy | None:
+    """The policy of a line ``:INPUT ACCEPT``, None for ``-``; raises ValueError."""
     if text == "-":
         return None
     try:
@@ -198,7 +202,7 @@ def _new(table: _TableDraft, words: Sequence[str], _rules: list[Rule]) -> None:
 
 
 def _set_policy(table: _TableDraft, words: Sequence[str], _rules: list[Rule]) -> None:
-    table.declare(_first(words), _policy(words[1] if len(words) > 1 else ""))
+    table.declare(_first(words), policy_of(words[1] if len(words) > 1 else ""))
 
 
 def _insert(table: _TableDraft, words: Sequence[str], rules: list[Rule]) -> None:

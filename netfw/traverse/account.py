@@ -6,15 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from netfw.facts.saved_rules import SavedRules
 from netfw.ir.names import Backend, TableName
 from netfw.ir.ruleset import Rule, Ruleset
-from netfw.traverse.completion import complete_alone, facts_said, interfaces_told_apart
+from netfw.traverse.completion import (
+    complete_alone,
+    facts_said,
+    interface_kinds,
+    interfaces_told_apart,
+)
 from netfw.traverse.connection import Conntrack
-from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.packet import Packet
+from netfw.traverse.saved_walk import SavedWalker, saved_needs_conntrack
 from netfw.traverse.sketch import Sketch
 from netfw.traverse.traversal import End, Outcome, Step, Traversal
-from netfw.traverse.walk import Walker
+from netfw.traverse.walk import Walker, needs_conntrack
 
 _DECIDING = frozenset({Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT, Outcome.QUEUE})
 
@@ -100,10 +106,18 @@ class Scene(Protocol):
 class RulesAlone:
     """Rules of which no host is known: descriptions say where packets come from and go to."""
 
-    def __init__(self, ruleset: Ruleset, make_conntrack: Callable[[], Conntrack]) -> None:
-        self.ruleset = ruleset
+    def __init__(
+        self, rules: Ruleset | SavedRules, make_conntrack: Callable[[], Conntrack]
+    ) -> None:
+        self.rules = rules
         self._make_conntrack = make_conntrack
-        self._walkers: dict[str, Walker] = {}
+        self._conntracks: dict[str, Conntrack] = {}
+        self._walkers: dict[tuple[object, ...], Walker] = {}
+        self._needs_conntrack = (
+            saved_needs_conntrack(rules)
+            if isinstance(rules, SavedRules)
+            else needs_conntrack(rules)
+        )
 
     def explain(self, sketch: Sketch) -> Account:
         """Walk a packet; one of which no interface is said comes in by each kind of interface
@@ -112,11 +126,10 @@ class RulesAlone:
         if sketch.has_way:
             account = self._walk(sketch, "")
             return replace(account, completed=sketch.completed)
-        names = interfaces_told_apart(self.ruleset)
         packet = sketch.packet
         accounts = {
             name: self._walk(replace(sketch, packet=replace(packet, in_interface=name)), name)
-            for name in names
+            for name in self._interfaces()
         }
         account = next(iter(accounts.values()))
         completed = ("to this host, in by any interface", *sketch.completed)
@@ -124,12 +137,46 @@ class RulesAlone:
             account = _undecided(account, accounts)
         return replace(account, packet=packet, completed=completed, by_any_interface=True)
 
+    def _interfaces(self) -> list[str]:
+        if isinstance(self.rules, SavedRules):
+            return interface_kinds(self.rules.interfaces())
+        return interfaces_told_apart(self.rules)
+
     def _walk(self, sketch: Sketch, world: str) -> Account:
         """One walk; each of several ``worlds`` has connections of its own."""
-        if world not in self._walkers:
-            self._walkers[world] = Walker(self.ruleset, HostFacts(), self._make_conntrack())
-        traversal = self._walkers[world].walk(sketch.packet, facts_said(sketch))
-        return account_of(self.ruleset, sketch.packet, traversal)
+        packet = sketch.packet
+        walker = self._walker(sketch, world)
+        traversal = walker.walk(packet)
+        rules = self.rules
+        if isinstance(rules, Ruleset):
+            return account_of(rules, packet, traversal)
+        met: list[Rule | None] = []
+        for step in traversal.steps:
+            chain = rules.find_chain(step.table, step.chain)
+            met.append(None if chain is None or not step.rule else chain.rule(step.rule))
+        return Account(packet, traversal, tuple(met))
+
+    def _walker(self, sketch: Sketch, world: str) -> Walker:
+        """The walker for what a description says of the host: matches may ask that too."""
+        packet, leaves_by = sketch.packet, sketch.leaves_by
+        key = (world, packet.in_interface, leaves_by, leaves_by or packet.destination)
+        found = self._walkers.get(key)
+        if found is not None:
+            return found
+        if world not in self._conntracks:
+            self._conntracks[world] = self._make_conntrack()
+        facts, conntrack, is_on = (
+            facts_said(sketch),
+            self._conntracks[world],
+            self._needs_conntrack,
+        )
+        made: Walker
+        if isinstance(self.rules, SavedRules):
+            made = SavedWalker(self.rules, facts, conntrack, conntrack_is_on=is_on)
+        else:
+            made = Walker(self.rules, facts, conntrack, conntrack_is_on=is_on)
+        self._walkers[key] = made
+        return made
 
 
 def _outcome(account: Account) -> tuple[object, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import ChainPolicy, Family, Hook, TableName
@@ -64,6 +64,25 @@ class ReadyChain:
     rules: tuple[ReadyRule, ...]
     policy: ChainPolicy | None
 
+    def candidates(self, _skb: Skb, position: int) -> Iterable[ReadyRule]:
+        """The rules behind a position that a packet may match: here all of them."""
+        return self.rules[position:] if position else self.rules
+
+
+class WalkedChain(Protocol):
+    """A chain as the walk needs it; one that is read from text leaves out what cannot match."""
+
+    @property
+    def name(self) -> str:
+        """The chain's name."""
+
+    @property
+    def policy(self) -> ChainPolicy | None:
+        """The chain policy of a built-in chain."""
+
+    def candidates(self, skb: Skb, position: int) -> Iterable[ReadyRule]:
+        """The rules behind a position, in order, without some that a packet does not match."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -72,7 +91,7 @@ class Ready:
     ``points`` are the tables and kernel functions at each hook, in order.
     """
 
-    chains: Mapping[tuple[TableName, str], ReadyChain]
+    chains: Mapping[tuple[TableName, str], WalkedChain]
     points: Mapping[Hook, tuple[TableName | KernelPoint, ...]]
     facts: HostFacts
     conntrack: Conntrack
@@ -225,7 +244,7 @@ class Trip:
         chains = self.ready.chains
         chain = chains[table, hook.value]
         position = 0
-        callers: list[tuple[ReadyChain, int]] = []
+        callers: list[tuple[WalkedChain, int]] = []
         while True:
             entered = self._next(hook, table, chain, position)
             if entered is None:
@@ -241,9 +260,9 @@ class Trip:
             target = rule.target
             if isinstance(target, Jump):
                 callers.append((chain, rule.number))
-                chain, position = chains[table, target.chain], 0
+                chain, position = self._chain(table, target.chain), 0
             elif isinstance(target, Goto):
-                chain, position = chains[table, target.chain], 0
+                chain, position = self._chain(table, target.chain), 0
             elif isinstance(target, Return):
                 if callers:
                     chain, position = callers.pop()
@@ -251,12 +270,18 @@ class Trip:
                     self._policy(hook, table, chain)
                     return
 
+    def _chain(self, table: TableName, name: str) -> WalkedChain:
+        found = self.ready.chains.get((table, name))
+        if found is None:
+            raise Stop(End.UNDECIDED, f"there is no chain {name} in table {table}")
+        return found
+
     def _next(
-        self, hook: Hook, table: TableName, chain: ReadyChain, position: int
+        self, hook: Hook, table: TableName, chain: WalkedChain, position: int
     ) -> tuple[ReadyRule, Outcome] | None:
         """Go on in a chain until a rule leads out of it; None at the end of the chain."""
         skb, steps = self.skb, self.steps
-        for rule in chain.rules[position:] if position else chain.rules:
+        for rule in chain.candidates(skb, position):
             verdict: bool | None = True
             for predicate in rule.predicates:
                 holds = predicate(skb)
@@ -307,7 +332,7 @@ class Trip:
             why = "the answer of REJECT may have changed the connection's mark"
             ready.conntrack.doubt(connection, why)
 
-    def _policy(self, hook: Hook, table: TableName, chain: ReadyChain) -> None:
+    def _policy(self, hook: Hook, table: TableName, chain: WalkedChain) -> None:
         # the policy is that of the hook's own chain, also behind a goto out of it
         builtin = self.ready.chains[table, hook.value]
         mark = self.skb.mark

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from netfw.ir.match import (
     ClusterMatch,
     ConnbytesMatch,
@@ -34,7 +37,7 @@ from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.martian import broadcasts
 from netfw.traverse.packet import Packet
 from netfw.traverse.traversal import Addressing, End, Station, Traversal
-from netfw.traverse.trip import Ready, ReadyChain, ReadyRule, Stop, Trip
+from netfw.traverse.trip import Ready, ReadyChain, ReadyRule, Stop, Trip, WalkedChain
 
 _CONNTRACK_MATCHES = (
     ClusterMatch,
@@ -59,6 +62,8 @@ _CONNTRACK_TARGETS = (
     RestoreMark,
     Connsecmark,
 )
+CONNMARK_WRITERS = (SetConnmark, SaveMark)
+"""Targets that change a connection's mark."""
 
 
 def needs_conntrack(ruleset: Ruleset) -> bool:
@@ -69,11 +74,17 @@ def needs_conntrack(ruleset: Ruleset) -> bool:
     CONNSECMARK, SYNPROXY and all nat targets).
     """
     return any(
-        isinstance(rule.target, _CONNTRACK_TARGETS)
-        or any(isinstance(match, _CONNTRACK_MATCHES) for match in rule.matches)
+        rule_needs_conntrack(rule)
         for table in ruleset.tables
         for chain in table.chains
         for rule in chain.rules
+    )
+
+
+def rule_needs_conntrack(rule: Rule) -> bool:
+    """Whether this rule alone switches connection tracking on."""
+    return isinstance(rule.target, _CONNTRACK_TARGETS) or any(
+        isinstance(match, _CONNTRACK_MATCHES) for match in rule.matches
     )
 
 
@@ -99,6 +110,30 @@ def walk(
     return Walker(ruleset, facts, conntrack).walk(packet)
 
 
+class _ReadyChains(dict[tuple[TableName, str], WalkedChain]):
+    """Chains that are made ready when a packet first comes to them."""
+
+    def __init__(
+        self,
+        chains: Mapping[tuple[TableName, str], Chain],
+        make_ready: Callable[[Chain], WalkedChain],
+    ) -> None:
+        super().__init__()
+        self._chains = chains
+        self._make_ready = make_ready
+
+    def __missing__(self, key: tuple[TableName, str]) -> WalkedChain:
+        made = self[key] = self._make_ready(self._chains[key])
+        return made
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._chains
+
+    def get(self, key: tuple[TableName, str], default: Any = None) -> Any:  # noqa: ANN401 - dict's
+        """The chain, made ready, or the default."""
+        return self[key] if key in self._chains else default
+
+
 class Walker:
     """A ruleset made ready to walk many packets through, in the order in which they come."""
 
@@ -117,11 +152,14 @@ class Walker:
             needs_conntrack(ruleset) if conntrack_is_on is None else conntrack_is_on
         )
         self._predicates: dict[object, Predicate] = {}
-        self._chains = {
-            (table.name, chain.name): self._ready(chain)
-            for table in ruleset.tables
-            for chain in table.chains
-        }
+        self._chains: Mapping[tuple[TableName, str], WalkedChain] = _ReadyChains(
+            {
+                (table.name, chain.name): chain
+                for table in ruleset.tables
+                for chain in table.chains
+            },
+            self._ready,
+        )
         self._points: dict[Hook, tuple[TableName | KernelPoint, ...]] = {
             hook: tuple(
                 entry.what
@@ -131,7 +169,7 @@ class Walker:
             for hook in Hook
         }
         self._broadcasts = broadcasts(facts)
-        self._writes_connmarks = _has_target(ruleset, (SetConnmark, SaveMark))
+        self._writes_connmarks = _has_target(ruleset, CONNMARK_WRITERS)
 
     def _has(self, table_name: TableName, hook: Hook) -> bool:
         table: Table | None = self.ruleset.table(table_name)
@@ -140,21 +178,19 @@ class Walker:
     def _ready(self, chain: Chain) -> ReadyChain:
         return ReadyChain(
             chain.name,
-            tuple(
-                ReadyRule(number, self._ready_matches(rule), rule.target)
-                for number, rule in enumerate(chain.rules, start=1)
-            ),
+            tuple(self.ready_rule(number, rule) for number, rule in enumerate(chain.rules, 1)),
             chain.policy,
         )
 
-    def _ready_matches(self, rule: Rule) -> tuple[Predicate, ...]:
+    def ready_rule(self, number: int, rule: Rule) -> ReadyRule:
+        """A rule made ready, with its place in its chain."""
         predicates = []
         for match in rule.matches:
             predicate = self._predicates.get(match)
             if predicate is None:
                 predicate = self._predicates[match] = predicate_of(match, self.facts)
             predicates.append(predicate)
-        return tuple(predicates)
+        return ReadyRule(number, tuple(predicates), rule.target)
 
     def walk(self, packet: Packet, facts: HostFacts | None = None) -> Traversal:
         """Predict one packet's way; its connection is kept for the packets that follow.
