@@ -207,7 +207,7 @@ def tables_of(namespace: Namespace) -> tuple[str, ...]:
         *namespace.call(names),
         run(["nft", "list", "ruleset"], namespace=namespace).stdout,
         run(["ip", "rule"], namespace=namespace).stdout,
-        run(["ip", "-details", "address"], namespace=namespace).stdout,
+        run(["ip", "-4", "-oneline", "address"], namespace=namespace).stdout,
     )
 
 
