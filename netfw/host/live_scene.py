@@ -10,14 +10,14 @@ from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_rules import LiveRules, read_rules
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Ruleset
-from netfw.traverse.account import Account, account_of, rule_of
+from netfw.traverse.account import Account, account_of, rule_at
 from netfw.traverse.completion import complete_on_host
 from netfw.traverse.connection import Conntrack
 from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.other_hooks import chains_met
 from netfw.traverse.packet import Packet
 from netfw.traverse.sketch import Sketch
-from netfw.traverse.traversal import End, Traversal
+from netfw.traverse.traversal import End, RulePlace, Traversal
 from netfw.traverse.two_backends import BothOrders, without_idle_tables
 from netfw.traverse.walk import Walker
 
@@ -83,11 +83,13 @@ class LiveScene:
         else:
             labelled = self._both.walk(packet, facts)
             traversal, backends = labelled.traversal, labelled.backends
+            rulesets, place = self._both.rulesets, traversal.open_rule
             rules = tuple(
-                rule_of(self._both.rulesets[backend], step)
+                rule_at(rulesets[backend], RulePlace(step.table, step.chain, step.rule))
                 for backend, step in zip(backends, traversal.steps, strict=True)
             )
-            account = Account(packet, traversal, rules, backends)
+            open_rule = None if place is None else rule_at(rulesets[labelled.last], place)
+            account = Account(packet, traversal, rules, backends, open_rule=open_rule)
         if traversal.end is End.UNDECIDED:
             return account
         bridges = frozenset(

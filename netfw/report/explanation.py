@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 from netfw.ir.protocols import TCP
-from netfw.ir.ruleset import Ruleset
+from netfw.ir.ruleset import Rule, Ruleset
 from netfw.render.rule import render_rule
 from netfw.report.drawing import end_text
 from netfw.report.glyphs import Glyphs
 from netfw.traverse.account import Account, account_of
 from netfw.traverse.notation import flags_text
 from netfw.traverse.packet import Packet
-from netfw.traverse.traversal import Step, Traversal
+from netfw.traverse.traversal import End, Step, Traversal
 
 
 def explain(
@@ -38,6 +39,13 @@ def account_lines(account: Account, glyphs: Glyphs) -> Iterator[str]:
         for index, step in group:
             yield from _step_lines(account, index, step, glyphs)
     yield verdict_line(account, glyphs)
+    if account.open_rule is not None:
+        yield f"      {render_rule(account.open_rule, account.packet.family)}"
+        if account.open_rule.origin is not None:
+            yield f"      {account.open_rule.origin}"
+    translated = _translated(account)
+    if translated:
+        yield f"translated to {translated}"
     deciding = account.deciding
     if deciding is not None:
         yield f"decided by {place(account, deciding)}"
@@ -63,7 +71,12 @@ def account_line(account: Account) -> str:
 
 def verdict_line(account: Account, glyphs: Glyphs) -> str:
     """Where the way ended, and the mark there."""
-    return f"{glyphs.end} {end_text(account.traversal)}, mark {account.traversal.mark:#x}"
+    traversal = account.traversal
+    text = f"{glyphs.end} {end_text(traversal)}"
+    if account.by_any_interface and traversal.end is End.UNDECIDED and not traversal.steps:
+        # the marks stand with the interfaces
+        return text
+    return f"{text}, mark {traversal.mark:#x}"
 
 
 def place(account: Account, index: int) -> str:
@@ -74,6 +87,21 @@ def place(account: Account, index: int) -> str:
     if backend:
         text = f"{backend} {text}"
     return text if rule is None or rule.origin is None else f"{text}, {rule.origin}"
+
+
+def _translated(account: Account) -> str:
+    """The packet as it is at its end, where that is not as it came; else empty."""
+    packet, final = account.packet, account.traversal.final
+    if final is None:
+        return ""
+    now = replace(
+        packet,
+        source=final.source,
+        source_port=final.source_port,
+        destination=final.destination,
+        destination_port=final.destination_port,
+    )
+    return "" if now == packet else str(now)
 
 
 def _backend(account: Account, index: int) -> str:
@@ -115,10 +143,19 @@ def account_data(account: Account) -> dict[str, Any]:
         "end": traversal.end.value,
         "detail": traversal.detail,
         "mark": f"{traversal.mark:#x}",
+        "translated_to": _translated(account) or None,
         "steps": steps,
         "decided_by": None if deciding is None else steps[deciding],
+        "open": _rule_data(account, account.open_rule),
         "notes": list(account.notes),
     }
+
+
+def _rule_data(account: Account, rule: Rule | None) -> dict[str, Any] | None:
+    if rule is None:
+        return None
+    text = render_rule(rule, account.packet.family)
+    return {"text": text, "origin": None if rule.origin is None else str(rule.origin)}
 
 
 def _step_data(account: Account, index: int, step: Step) -> dict[str, Any]:

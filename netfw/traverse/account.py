@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from netfw.facts.saved_rules import SavedRules
+from netfw.facts.saved_rules import SavedChain, SavedRules
 from netfw.ir.names import Backend, TableName
-from netfw.ir.ruleset import Rule, Ruleset
+from netfw.ir.ruleset import Chain, Rule, Ruleset
 from netfw.traverse.completion import (
     complete_alone,
     facts_said,
@@ -19,7 +19,7 @@ from netfw.traverse.connection import Conntrack
 from netfw.traverse.packet import Packet
 from netfw.traverse.saved_walk import SavedWalker, saved_needs_conntrack
 from netfw.traverse.sketch import Sketch
-from netfw.traverse.traversal import End, Outcome, Step, Traversal
+from netfw.traverse.traversal import End, Outcome, RulePlace, Traversal
 from netfw.traverse.walk import Walker, needs_conntrack
 
 _DECIDING = frozenset({Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT, Outcome.QUEUE})
@@ -41,6 +41,8 @@ class Account:
     completed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     by_any_interface: bool = False
+    open_rule: Rule | None = None
+    """The rule of which nobody knows whether the packet matches it, where that is the end."""
 
     @property
     def deciding(self) -> int | None:
@@ -82,18 +84,25 @@ class Account:
         return earlier[-1] if earlier else last
 
 
-def account_of(ruleset: Ruleset, packet: Packet, traversal: Traversal) -> Account:
+def account_of(rules: Ruleset | SavedRules, packet: Packet, traversal: Traversal) -> Account:
     """An account of a way through one ruleset."""
-    return Account(packet, traversal, tuple(rule_of(ruleset, step) for step in traversal.steps))
+    met = tuple(
+        rule_at(rules, RulePlace(step.table, step.chain, step.rule)) for step in traversal.steps
+    )
+    place = traversal.open_rule
+    open_rule = None if place is None else rule_at(rules, place)
+    return Account(packet, traversal, met, open_rule=open_rule)
 
 
-def rule_of(ruleset: Ruleset, step: Step) -> Rule | None:
-    """The rule of a step; None for the end of a chain and for chain policies."""
-    table = ruleset.table(step.table)
-    chain = None if table is None else table.find_chain(step.chain)
-    if chain is None or not step.rule:
-        return None
-    return chain.rule(step.rule)
+def rule_at(rules: Ruleset | SavedRules, place: RulePlace) -> Rule | None:
+    """The rule at a place; None for the ends of chains and for chain policies, which have 0."""
+    chain: Chain | SavedChain | None
+    if isinstance(rules, SavedRules):
+        chain = rules.find_chain(place.table, place.chain)
+    else:
+        table = rules.table(place.table)
+        chain = None if table is None else table.find_chain(place.chain)
+    return None if chain is None or not place.rule else chain.rule(place.rule)
 
 
 class Scene(Protocol):
@@ -145,16 +154,7 @@ class RulesAlone:
     def _walk(self, sketch: Sketch, world: str) -> Account:
         """One walk; each of several ``worlds`` has connections of its own."""
         packet = sketch.packet
-        walker = self._walker(sketch, world)
-        traversal = walker.walk(packet)
-        rules = self.rules
-        if isinstance(rules, Ruleset):
-            return account_of(rules, packet, traversal)
-        met: list[Rule | None] = []
-        for step in traversal.steps:
-            chain = rules.find_chain(step.table, step.chain)
-            met.append(None if chain is None or not step.rule else chain.rule(step.rule))
-        return Account(packet, traversal, tuple(met))
+        return account_of(self.rules, packet, self._walker(sketch, world).walk(packet))
 
     def _walker(self, sketch: Sketch, world: str) -> Walker:
         """The walker for what a description says of the host: matches may ask that too."""
@@ -197,4 +197,4 @@ def _undecided(account: Account, accounts: Mapping[str, Account]) -> Account:
         for (end, detail, mark), names in ways.items()
     )
     traversal = Traversal((), End.UNDECIDED, f"the interface it comes in by: {told}")
-    return replace(account, traversal=traversal, rules=(), backends=())
+    return replace(account, traversal=traversal, rules=(), backends=(), open_rule=None)

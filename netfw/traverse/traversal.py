@@ -78,6 +78,14 @@ class Addressing(NamedTuple):
     destination_port: int
 
 
+class RulePlace(NamedTuple):
+    """Where a rule stands; rules count from 1."""
+
+    table: TableName
+    chain: str
+    rule: int
+
+
 class End(Enum):
     """Where a packet's way ended."""
 
@@ -99,6 +107,8 @@ class Traversal:
     ``mark`` and ``final`` are the packet's mark and addressing at the end; ``final`` is None where
     nobody saw it.
     ``optional`` holds the indexes of steps that may or may not happen (a LOG behind a rate limit).
+    ``open_rule`` is the rule of which nobody knows whether the packet matches it, where the way
+    ended undecided for that.
     """
 
     steps: tuple[Step, ...]
@@ -107,6 +117,7 @@ class Traversal:
     mark: int = 0
     final: Addressing | None = None
     optional: frozenset[int] = frozenset()
+    open_rule: RulePlace | None = None
 
     @property
     def stations(self) -> tuple[Station, ...]:

@@ -47,7 +47,7 @@ from netfw.traverse.martian import (
 )
 from netfw.traverse.packet import RST, Packet
 from netfw.traverse.skb import Skb
-from netfw.traverse.traversal import End, Outcome, Step
+from netfw.traverse.traversal import End, Outcome, RulePlace, Step
 
 
 class ReadyRule(NamedTuple):
@@ -103,10 +103,11 @@ class Ready:
 class Stop(Exception):
     """The packet's way ends here."""
 
-    def __init__(self, end: End, detail: str = "") -> None:
+    def __init__(self, end: End, detail: str = "", open_rule: RulePlace | None = None) -> None:
         super().__init__(detail)
         self.end = end
         self.detail = detail
+        self.open_rule = open_rule
 
 
 class Trip:
@@ -297,6 +298,7 @@ class Trip:
                         End.UNDECIDED,
                         f"rule {rule.number} of {table}.{chain.name} has a match whose result "
                         "is not known",
+                        RulePlace(table, chain.name, rule.number),
                     )
                 self.optional.add(len(steps))
             before = skb.mark

@@ -18,7 +18,7 @@ from netfw.traverse.connection import Conntrack
 from netfw.traverse.hooks import KernelPoint, hook_entries
 from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.packet import Packet
-from netfw.traverse.traversal import Addressing, End, Traversal
+from netfw.traverse.traversal import End, Traversal
 from netfw.traverse.trip import Ready, Trip
 from netfw.traverse.walk import Walker, needs_conntrack
 
@@ -41,6 +41,8 @@ class LabelledTraversal:
 
     traversal: Traversal
     backends: tuple[Backend, ...]
+    last: Backend
+    """The backend whose chains the packet met last."""
 
 
 class TwoBackendWalker(Walker):
@@ -77,12 +79,8 @@ class TwoBackendWalker(Walker):
             for backend, ready in zip(self.order, (first, second), strict=True)
         )
         trip = _TwoBackendTrip(sides, packet)
-        end, detail = self._travel(trip)
-        skb = trip.skb
-        final = Addressing(skb.source, skb.source_port, skb.destination, skb.destination_port)
-        optional = frozenset(trip.optional)
-        traversal = Traversal(tuple(trip.steps), end, detail, skb.mark, final, optional)
-        return LabelledTraversal(traversal, tuple(trip.backends))
+        traversal = self._travel(trip)
+        return LabelledTraversal(traversal, tuple(trip.backends), trip.at)
 
     def walk(self, packet: Packet, facts: HostFacts | None = None) -> Traversal:
         """Predict one packet's way."""
@@ -92,18 +90,19 @@ class TwoBackendWalker(Walker):
 class _TwoBackendTrip(Trip):
     """A trip that runs each table of both backends."""
 
-    __slots__ = ("backends", "sides")
+    __slots__ = ("at", "backends", "sides")
 
     def __init__(self, sides: tuple[tuple[Backend, Ready], ...], packet: Packet) -> None:
         super().__init__(sides[0][1], packet)
         self.sides = sides
         self.backends: list[Backend] = []
+        self.at = sides[0][0]
 
     def _table(self, hook: Hook, table: TableName) -> None:
         for backend, ready in self.sides:
             if (table, hook.value) not in ready.chains:
                 continue
-            self.ready = ready
+            self.ready, self.at = ready, backend
             try:
                 super()._table(hook, table)
             finally:

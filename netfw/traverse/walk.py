@@ -198,10 +198,7 @@ class Walker:
         ``facts`` are those of this one packet, where the host's are not the same for each.
         """
         trip = Trip(self._ready_for(facts), packet)
-        end, detail = self._travel(trip)
-        skb = trip.skb
-        final = Addressing(skb.source, skb.source_port, skb.destination, skb.destination_port)
-        return Traversal(tuple(trip.steps), end, detail, skb.mark, final, frozenset(trip.optional))
+        return self._travel(trip)
 
     def _ready_for(self, facts: HostFacts | None) -> Ready:
         return Ready(
@@ -214,16 +211,21 @@ class Walker:
             self._broadcasts,
         )
 
-    def _travel(self, trip: Trip) -> tuple[End, str]:
-        """Take a packet to its end, and say where that is."""
+    def _travel(self, trip: Trip) -> Traversal:
+        """Take a packet to its end."""
+        open_rule = None
         try:
-            return trip.local_out() if trip.skb.packet.is_local else trip.arrive()
+            end, detail = trip.local_out() if trip.skb.packet.is_local else trip.arrive()
         except Stop as stop:
+            end, detail, open_rule = stop.end, stop.detail, stop.open_rule
             connection = trip.skb.connection
-            if stop.end is End.UNDECIDED and connection is not None:
+            if end is End.UNDECIDED and connection is not None:
                 why = "it follows a packet of its connection that cannot be foretold"
                 self.conntrack.doubt(connection, why)
-            return stop.end, stop.detail
+        skb = trip.skb
+        final = Addressing(skb.source, skb.source_port, skb.destination, skb.destination_port)
+        steps, optional = tuple(trip.steps), frozenset(trip.optional)
+        return Traversal(steps, end, detail, skb.mark, final, optional, open_rule)
 
 
 def _has_target(ruleset: Ruleset, kinds: tuple[type, ...]) -> bool:

@@ -222,6 +222,18 @@ def test_looking_changes_nothing(router: Router, family: Family, backend: Backen
     assert tables_of(router.box) == before
 
 
+def test_the_host_that_is_shown_in_the_documentation_is_explained_so(
+    router: Router, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for backend, rules in LOADED["both"].items():
+        restore(router.box, backend, Family.IPV4, rules)
+    text = (Path(__file__).parents[2] / "netfw" / "docs" / "packets.md").read_text()
+    command, _, shown = text.partition("$ netfw explain --host ")[2].partition("\n")
+    packet = command.strip("'")
+    assert main(["explain", "--host", "--netns", router.box.path, packet]) == 0
+    assert capsys.readouterr().out == shown.partition("```")[0]
+
+
 def test_strict_rp_filter_refuses_what_comes_the_wrong_way(router: Router) -> None:
     with Network(router.box) as network:
         network.set_sysctl("net.ipv4.conf.left.rp_filter", 1)

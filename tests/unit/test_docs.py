@@ -1,9 +1,11 @@
 """The documentation shows what is really printed."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from scapy.utils import wrpcap
 
 from netfw.cli.main import VERBS, main
 from netfw.compiler.pipeline import compile_policy
@@ -12,10 +14,12 @@ from netfw.ir.names import Family
 from netfw.policy.read import load
 from netfw.render.restore import render_ruleset
 from netfw.traverse.documented import REFINEMENTS
+from tests.captures import handshake
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 CLI = (ROOT / "netfw" / "docs" / "cli.md").read_text()
+PACKETS = (ROOT / "netfw" / "docs" / "packets.md").read_text()
 
 
 def block(text: str, language: str, begins: str = "") -> str:
@@ -94,3 +98,24 @@ def test_every_refinement_of_the_order_is_explained_by_path(
     main(["path"])
     printed = capsys.readouterr().out
     assert all(f"\n  {refinement.name}\n" in printed for refinement in REFINEMENTS)
+
+
+def test_every_packet_shown_goes_as_is_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the rules that are shown there; what a live host says is a kernel test."""
+    monkeypatch.chdir(tmp_path)
+    Path("saved.txt").write_text(block(PACKETS, "", "*mangle"))
+    wrpcap("capture.pcap", handshake())
+    blocks = re.findall(r"^```\n\$ netfw (.*?)\n(.*?)^```$", PACKETS, re.DOTALL | re.MULTILINE)
+    from_files = [(command, shown) for command, shown in blocks if "--host" not in command]
+    assert len(from_files) >= 10
+    for command, shown in from_files:
+        main(shlex.split(command))
+        printed = capsys.readouterr()
+        assert printed.out + printed.err == shown, command
+
+
+@pytest.mark.parametrize("word", ["in", "out", "mark", "state", "flags", "type", "ttl"])
+def test_every_piece_of_a_packet_is_described(word: str) -> None:
+    assert f"| `{word} " in PACKETS

@@ -165,7 +165,7 @@ def test_an_interface_that_was_left_out_matters_only_where_rules_ask(
     assert code == 4
     assert out.splitlines()[-1].removeprefix("└ ") == (
         "depends on what netfw cannot know: the interface it comes in by: in eth1 or wg0: "
-        "delivered to this host, mark 0x0; in other0: dropped by a rule, mark 0x0, mark 0x0"
+        "delivered to this host, mark 0x0; in other0: dropped by a rule, mark 0x0"
     )
 
 

@@ -19,6 +19,7 @@ from netfw.ir.names import Family
 from netfw.ir.net import parse_address
 from netfw.traverse.packet import ACK, SYN
 from netfw.traverse.wire import read_packet
+from tests.captures import CLIENT, SERVER, ether
 
 RULES = """\
 *filter
@@ -29,7 +30,6 @@ RULES = """\
 -A INPUT -s 198.51.100.0/24 -p tcp -m tcp --dport 22 -j ACCEPT
 COMMIT
 """
-CLIENT, SERVER = "198.51.100.7", "203.0.113.1"
 
 
 @pytest.fixture
@@ -37,10 +37,6 @@ def rules(tmp_path: Path) -> str:
     file = tmp_path / "saved.txt"
     file.write_text(RULES)
     return str(file)
-
-
-def ether() -> ScapyPacket:
-    return Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 
 
 def frames() -> list[ScapyPacket]:
