@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -84,6 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print how the packet goes; 0 where that can be said, 4 where it depends on more."""
+    # see netfw/cli/prove.py: many objects, hardly a cycle
+    gc.disable()
     if arguments.netns is not None and not arguments.host:
         raise UsageError.at("--netns", "it names a namespace for --host", "add --host")
     given = [arguments.packet, arguments.scapy, arguments.pcap]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from netfw.ir.mark_field import MarkField
 from netfw.ir.names import Hook
 from netfw.report.glyphs import Glyphs
 from netfw.traverse.traversal import End, Outcome, Station, Step, Traversal
-from netfw.verify.probe import Probe
-from netfw.verify.result import Comparison, Run
+
+if TYPE_CHECKING:
+    # explain draws ends too, and needs nothing of what verify is made of
+    from netfw.verify.probe import Probe
+    from netfw.verify.result import Comparison, Run
 
 _LEADING_OUT = frozenset({Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT, Outcome.QUEUE})
 _BEFORE_ROUTING = frozenset({Hook.PREROUTING})

@@ -3,7 +3,7 @@
 A rule whose text begins with a condition that the packet does not fulfil is left out before it is
 read: that is exact, because all conditions of a rule have to hold, and one that is false decides
 whatever the others are. Conditions are taken from their plain form alone (``-s`` to ``-p`` in
-this order, destination ports, no ``!`` and no quotes before); everything else is read.
+this order, a comment, a mark, destination ports); everything else is read.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from netfw.traverse.trip import ReadyRule
 from netfw.traverse.walk import CONNMARK_WRITERS, Walker, rule_needs_conntrack
 
 _HEAD = re.compile(
-    r'(?:-s ([^\s"]+) )?(?:-d ([^\s"]+) )?(?:-i ([^\s"]+) )?(?:-o ([^\s"]+) )?'
-    r"(?:-p ([a-z0-9-]+) )?"
+    r'(?:(! )?-s ([^\s"]+) )?(?:(! )?-d ([^\s"]+) )?(?:(! )?-i ([^\s"]+) )?'
+    r'(?:(! )?-o ([^\s"]+) )?(?:(! )?-p ([a-z0-9-]+) )?'
+    r'(?:-m comment --comment (?:[^\s"]+|"[^"\\]*") )?'
+    r"(?:-m mark --mark (0x[0-9a-f]+)(?:/(0x[0-9a-f]+))? )?"
 )
 _PORTS = re.compile(r"-m (?:tcp|udp|multiport) (?:--sports? [0-9:,]+ )?--dports? ([0-9:,]+) ")
+_ALL_BITS = 0xFFFFFFFF
 _CONNTRACK_WORDS = ("conn", "state", "helper", "CT", "NAT", "MASQUERADE", "REDIRECT", "CONNMARK")
 """One of these stands in every rule that needs connection tracking, and in some that do not."""
 _CONNMARK_WORDS = ("CONNMARK",)
@@ -91,25 +94,30 @@ def _cannot_match(text: str, skb: Skb) -> bool:
     found = _HEAD.match(text)
     if found is None:
         return False
-    source, destination, came_by, leaves_by, protocol = found.groups()
+    (not_from, source, not_to, destination, not_in, came_by, not_out, leaves_by) = found.groups()[
+        :8
+    ]
+    not_protocol, protocol, mark, mask = found.groups()[8:]
     if protocol is not None:
         number = _number_of(protocol)
-        if number and number != skb.protocol:
+        if number and (number == skb.protocol) is (not_protocol is not None):
             return True
-        ports = _PORTS.search(text, found.end()) if number in PORT_PROTOCOLS else None
-        if (
-            ports is not None
-            and not skb.packet.fragment
-            and '"' not in text[: ports.start()]
-            and not _has_port(ports[1], skb.destination_port)
-        ):
-            return True
-    if came_by is not None and not _covers(came_by, skb.in_interface):
+        if number in PORT_PROTOCOLS and not not_protocol and not skb.packet.fragment:
+            ports = _PORTS.search(text, found.end())
+            if (
+                ports is not None
+                and '"' not in text[found.end() : ports.start()]
+                and not _has_port(ports[1], skb.destination_port)
+            ):
+                return True
+    if mark is not None and skb.mark & (int(mask, 16) if mask else _ALL_BITS) != int(mark, 16):
         return True
-    if leaves_by is not None and not _covers(leaves_by, skb.out_interface):
+    if came_by is not None and _covers(came_by, skb.in_interface) is (not_in is not None):
         return True
-    return (source is not None and _is_outside(source, skb.source)) or (
-        destination is not None and _is_outside(destination, skb.destination)
+    if leaves_by is not None and _covers(leaves_by, skb.out_interface) is (not_out is not None):
+        return True
+    return (source is not None and _is_refused(source, skb.source, not_from)) or (
+        destination is not None and _is_refused(destination, skb.destination, not_to)
     )
 
 
@@ -133,9 +141,9 @@ def _covers(pattern: str, interface: str) -> bool:
     return interface == pattern
 
 
-def _is_outside(text: str, address: int) -> bool:
+def _is_refused(text: str, address: int, negation: str | None) -> bool:
     net = _net(text)
-    return net is not None and address not in net
+    return net is not None and (address in net) is (negation is not None)
 
 
 @cache

@@ -70,6 +70,12 @@ CONDITIONS = (
     "-m conntrack --ctstate NEW",
     "-m conntrack --ctstate ESTABLISHED",
     "-m mark --mark 0x1",
+    "-m mark --mark 0x0/0xf0",
+    "-m mark ! --mark 0x0",
+    '-m comment --comment "a mark" -m mark --mark 0x1/0x1',
+    '-m comment --comment "with \\" -m mark --mark 0x1 " -m mark --mark 0x0',
+    "! -s 198.51.100.0/24 ! -d 203.0.113.1 ! -p udp",
+    "! -i wg0 ! -p tcp -m comment --comment word",
     "-m unknown-to-netfw --dport 80",
 )
 PACKETS = tuple(
