@@ -25,6 +25,10 @@ SceneFor = Callable[["Family", Callable[[], Conntrack]], "Scene | None"]
 """Makes what packets of a family are explained against; None where there are no such rules."""
 
 
+_NO_WAY = "packet whose way is not known"
+_UNREADABLE = "packet that cannot be read"
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What the command line says of all packets: interfaces, mark, and state (None: tracked)."""
@@ -42,6 +46,8 @@ class _Explained:
     frame: Frame
     account: Account | None
     why_not: str = ""
+    detail: str = ""
+    """More of why there is none, which is not counted with others."""
 
 
 def explain_capture(
@@ -78,6 +84,7 @@ def explain_capture(
         raise cut
     accounts = [one.account for one in explained if one.account is not None]
     known = all(account.traversal.end is not End.UNDECIDED for account in accounts)
+    known = known and all(one.why_not != _NO_WAY for one in explained)
     missing = chosen is not None and not accounts
     return int(ExitCode.OK if known and not missing else ExitCode.HOST)
 
@@ -100,7 +107,7 @@ class _Capture:
             packet = read_packet(frame.packet, said.came_by, said.mark)
             fragment = is_fragment(frame.packet)
         except ValueError as error:
-            return _Explained(frame, None, f"packet that cannot be read ({error})")
+            return _Explained(frame, None, _UNREADABLE, str(error))
         if fragment:
             # connection tracking may put the parts together before any rule sees them
             return _Explained(frame, None, f"{packet.family} fragment")
@@ -114,7 +121,7 @@ class _Capture:
         try:
             return _Explained(frame, scene.explain(sketch))
         except CompletionError as error:
-            return _Explained(frame, None, f"packet whose way is not known ({error})")
+            return _Explained(frame, None, _NO_WAY, str(error))
 
     def _scene(self, family: Family) -> Scene | None:
         if family not in self._scenes:
@@ -149,11 +156,15 @@ def _lines(explained: list[_Explained]) -> Iterator[str]:
         number = f"{one.frame.number:>{width}}"
         if one.account is None:
             others[one.why_not] += 1
-            yield f"{number} {one.why_not}"
+            yield f"{number} {_why_not(one)}"
         else:
             ends[one.account.traversal.end.value] += 1
             yield f"{number} {account_line(one.account)}"
     yield f"{len(explained)} frames: {_counted(ends + others) or 'none'}"
+
+
+def _why_not(one: _Explained) -> str:
+    return f"{one.why_not}: {one.detail}" if one.detail else one.why_not
 
 
 def _counted(counts: Counter[str]) -> str:
@@ -165,7 +176,7 @@ def _whole_way(one: _Explained) -> Iterator[str]:
     from netfw.report.glyphs import glyphs_for
 
     if one.account is None:
-        yield f"{one.frame.number} {one.why_not}"
+        yield f"{one.frame.number} {_why_not(one)}"
     else:
         yield from account_lines(one.account, glyphs_for(sys.stdout))
 

@@ -13,10 +13,10 @@ from netfw.ir.ruleset import Ruleset
 from netfw.traverse.account import Account, account_of, rule_at
 from netfw.traverse.completion import complete_on_host
 from netfw.traverse.connection import Conntrack
-from netfw.traverse.host_facts import HostFacts
+from netfw.traverse.host_facts import LOOPBACK, HostFacts
 from netfw.traverse.other_hooks import chains_met
 from netfw.traverse.packet import Packet
-from netfw.traverse.sketch import Sketch
+from netfw.traverse.sketch import CompletionError, Sketch
 from netfw.traverse.traversal import End, RulePlace, Traversal
 from netfw.traverse.two_backends import BothOrders, without_idle_tables
 from netfw.traverse.walk import Walker
@@ -53,6 +53,10 @@ class LiveScene:
 
     def explain(self, sketch: Sketch) -> Account:
         """Complete a description as this host would, and walk it; raises CompletionError."""
+        for name in (sketch.packet.in_interface, sketch.leaves_by):
+            if name and name not in self.facts.interfaces:
+                known = ", ".join(sorted(self.facts.interfaces))
+                raise CompletionError(f"this host has no interface {name}", f"it has {known}")
         sketch = self._behind_master(sketch)
         sketch = complete_on_host(sketch, self.facts.addresses, self.facts.tables)
         packet = sketch.packet
@@ -102,6 +106,10 @@ class LiveScene:
                 for chain in chains_met(traversal, packet, self.rules.others, facts, bridges)
             ),
         ]
+        loopback = self.facts.interfaces.get(LOOPBACK)
+        came_over_lo = packet.is_local and traversal.end is not End.SENT
+        if came_over_lo and (loopback is None or not loopback.is_up):
+            doubts.append("what this host sends to itself, as lo is down")
         if not doubts:
             return account
         undecided = replace(traversal, end=End.UNDECIDED, detail="; ".join(doubts))
@@ -109,9 +117,6 @@ class LiveScene:
 
     def _notes(self, sketch: Sketch, traversal: Traversal) -> tuple[str, ...]:
         notes = []
-        interface = sketch.packet.in_interface
-        if interface and interface not in self.facts.interfaces:
-            notes.append(f"this host has no interface {interface}")
         leaves_by = sketch.leaves_by
         if leaves_by and traversal.end is End.SENT and traversal.detail != leaves_by:
             notes.append(f"routing sends it out by {traversal.detail}, not by {leaves_by}")

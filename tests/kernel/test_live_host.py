@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP
+from scapy.layers.inet import UDP as ScapyUdp
+from scapy.utils import wrpcap
 
 from netfw.cli.main import main
 from netfw.errors import CapabilityError, UsageError
@@ -303,6 +306,52 @@ def test_an_interface_that_is_down_lets_nothing_in(router: Router) -> None:
     account = explained(scene, "udp 10.1.0.2 -> 10.1.0.1:53 in left")
     assert account.traversal.end is End.STOPPED
     assert account.traversal.detail == "interface left is down"
+
+
+def test_with_lo_down_nobody_knows_what_a_host_sends_to_itself(router: Router) -> None:
+    own = "udp 10.1.0.1:53"
+    assert explained(scene_of(router.box, Family.IPV4), own).traversal.end is End.DELIVERED
+    run(["ip", "link", "set", "lo", "down"], namespace=router.box)
+    assert explained(scene_of(router.box, Family.IPV4), own).traversal.end is End.UNDECIDED
+
+
+def test_an_interface_that_the_host_does_not_have_is_refused(
+    router: Router, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["explain", "--host", "--netns", router.box.path]
+    assert main([*words, "udp 10.1.0.2 -> 10.1.0.1 in nowhere"]) == 2
+    assert capsys.readouterr().err == (
+        "PACKET: this host has no interface nowhere\n  hint: it has left, lo, right\n"
+    )
+    assert main([*words, "udp 192.0.2.1 -> 10.1.0.1"]) == 2
+    assert "PACKET: this host has no route to 192.0.2.1\n" in capsys.readouterr().err
+
+
+def test_a_capture_is_explained_with_the_hosts_connections(
+    router: Router, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    restore(
+        router.box,
+        Backend.LEGACY,
+        Family.IPV4,
+        "*filter\n:FORWARD DROP\n-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT\n"
+        "-A FORWARD -p udp -m udp --dport 53 -j ACCEPT\nCOMMIT\n",
+    )
+    left, right = "10.1.0.2", "10.2.0.2"
+    question = IP(src=left, dst=right) / ScapyUdp(sport=40000, dport=53)
+    answer = IP(src=right, dst=left) / ScapyUdp(sport=53, dport=40000)
+    lost = IP(src="192.0.2.1", dst=left) / ScapyUdp()
+    file = str(tmp_path / "capture")
+    wrpcap(file, [answer, question, answer, lost], linktype=101)
+    words = ["explain", "--host", "--netns", router.box.path, "--pcap", file]
+    assert main(words) == 4
+    assert [line.partition(" (")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "1 udp 10.2.0.2:53 -> 10.1.0.2:40000 in right: dropped by a rule, mark 0x0",
+        "2 udp 10.1.0.2:40000 -> 10.2.0.2:53 in left: sent by right, mark 0x0",
+        "3 udp 10.2.0.2:53 -> 10.1.0.2:40000 in right: sent by left, mark 0x0",
+        "4 packet whose way is not known: this host has no route to 192.0.2.1",
+        "4 frames: 1 dropped by a rule, 2 sent, 1 packet whose way is not known",
+    ]
 
 
 @pytest.mark.parametrize(
