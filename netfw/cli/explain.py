@@ -209,10 +209,11 @@ def _explain_one(arguments: argparse.Namespace, sketch: Sketch) -> int:
 
 
 def _account(scene: Scene, sketch: Sketch) -> Account:
+    from netfw.traverse.account import explain_both_ways
     from netfw.traverse.sketch import CompletionError
 
     try:
-        return scene.explain(sketch)
+        return explain_both_ways(scene, sketch)
     except CompletionError as error:
         raise UsageError.at("PACKET", str(error), error.hint) from None
 

@@ -30,6 +30,7 @@ class LiveScene:
     ) -> None:
         self.rules = rules
         self.facts = facts
+        self._make_conntrack = make_conntrack
         idle_left_out = {
             backend: without_idle_tables(ruleset) for backend, ruleset in rules.rulesets.items()
         }
@@ -69,6 +70,15 @@ class LiveScene:
         return replace(
             account, completed=sketch.completed, notes=self._notes(sketch, account.traversal)
         )
+
+    def assuming(self, place: RulePlace, *, matches: bool) -> LiveScene | None:
+        """The same, freshly, where a rule matches of which nobody knows it, or does not; None
+        where both backends may have a rule at that place."""
+        if self._both is not None:
+            return None
+        made = LiveScene(self.rules, self.facts, self._make_conntrack)
+        made._walker.assumed = {**self._walker.assumed, place: matches}
+        return made
 
     def _behind_master(self, sketch: Sketch) -> Sketch:
         """IP sees packets of a bridge's or bond's members come in by the bridge or bond."""

@@ -43,6 +43,9 @@ def account_lines(account: Account, glyphs: Glyphs) -> Iterator[str]:
         yield f"      {render_rule(account.open_rule, account.packet.family)}"
         if account.open_rule.origin is not None:
             yield f"      {account.open_rule.origin}"
+    if account.if_it_matches is not None and account.if_not is not None:
+        yield f"   if it matches: {_end_in_words(account.if_it_matches)}"
+        yield f"   if not: {_end_in_words(account.if_not)}"
     translated = _translated(account)
     if translated:
         yield f"translated to {translated}"
@@ -55,7 +58,7 @@ def account_lines(account: Account, glyphs: Glyphs) -> Iterator[str]:
 
 def account_line(account: Account) -> str:
     """The packet, its way in, its end and what decided, in one line."""
-    packet, traversal = account.packet, account.traversal
+    packet = account.packet
     words = [str(packet)]
     if packet.protocol == TCP:
         words.append(f"flags {flags_text(packet.tcp_flags)}")
@@ -63,9 +66,12 @@ def account_line(account: Account) -> str:
         words.append("in by any interface:")
     else:
         words.append(f"in {packet.in_interface}:" if packet.in_interface else "from this host:")
-    words.append(f"{end_text(traversal)}, mark {traversal.mark:#x}")
-    deciding = account.deciding
-    text = " ".join(words)
+    return " ".join([*words, _end_in_words(account)])
+
+
+def _end_in_words(account: Account) -> str:
+    traversal, deciding = account.traversal, account.deciding
+    text = f"{end_text(traversal)}, mark {traversal.mark:#x}"
     return text if deciding is None else f"{text} ({place(account, deciding)})"
 
 
@@ -147,8 +153,14 @@ def account_data(account: Account) -> dict[str, Any]:
         "steps": steps,
         "decided_by": None if deciding is None else steps[deciding],
         "open": _rule_data(account, account.open_rule),
+        "if_it_matches": _branch_data(account.if_it_matches),
+        "if_not": _branch_data(account.if_not),
         "notes": list(account.notes),
     }
+
+
+def _branch_data(account: Account | None) -> dict[str, Any] | None:
+    return None if account is None else account_data(account)
 
 
 def _rule_data(account: Account, rule: Rule | None) -> dict[str, Any] | None:

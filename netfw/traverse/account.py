@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from netfw.facts.saved_rules import SavedChain, SavedRules
-from netfw.ir.names import Backend, TableName
+from netfw.ir.names import Backend, Hook, TableName
 from netfw.ir.ruleset import Chain, Rule, Ruleset
 from netfw.traverse.completion import (
     complete_alone,
@@ -22,6 +22,7 @@ from netfw.traverse.sketch import Sketch
 from netfw.traverse.traversal import End, Outcome, RulePlace, Traversal
 from netfw.traverse.walk import Walker, needs_conntrack
 
+_BUILTIN = frozenset(hook.value for hook in Hook)
 _DECIDING = frozenset({Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT, Outcome.QUEUE})
 
 
@@ -43,6 +44,9 @@ class Account:
     by_any_interface: bool = False
     open_rule: Rule | None = None
     """The rule of which nobody knows whether the packet matches it, where that is the end."""
+    if_it_matches: Account | None = None
+    if_not: Account | None = None
+    """What would become of the packet in either case of the open rule, where that was tried."""
 
     @property
     def deciding(self) -> int | None:
@@ -111,6 +115,38 @@ class Scene(Protocol):
     def explain(self, sketch: Sketch) -> Account:
         """Complete a description and walk it; raises CompletionError."""
 
+    def assuming(self, place: RulePlace, *, matches: bool) -> Scene | None:
+        """The same, freshly, where a rule matches of which nobody knows it, or does not; None
+        where a place does not say which rule is meant."""
+
+
+def explain_both_ways(scene: Scene, sketch: Sketch) -> Account:
+    """Explain a single packet; where a rule leaves it open, also what would be in either case.
+
+    Where that is the same, the rule leaves nothing open. A packet may come to a user chain
+    several times, and a limit answers differently each time: there nothing is concluded.
+    """
+    account = scene.explain(sketch)
+    place = account.traversal.open_rule
+    if place is None or account.open_rule is None:
+        return account
+    matching = scene.assuming(place, matches=True)
+    other = scene.assuming(place, matches=False)
+    if matching is None or other is None:
+        return account
+    if_it_matches, if_not = matching.explain(sketch), other.explain(sketch)
+    same = _end(if_it_matches) == _end(if_not) and if_not.traversal.end is not End.UNDECIDED
+    if not same or place.chain not in _BUILTIN:
+        return replace(account, if_it_matches=if_it_matches, if_not=if_not)
+    rule = f"{place.table} {place.chain} rule {place.rule}"
+    note = f"whether {rule} matches is not known; the end is the same if it does"
+    return replace(if_not, notes=(note, *if_not.notes))
+
+
+def _end(account: Account) -> tuple[object, ...]:
+    traversal = account.traversal
+    return traversal.end, traversal.detail, traversal.mark, traversal.final
+
 
 class RulesAlone:
     """Rules of which no host is known: descriptions say where packets come from and go to."""
@@ -119,6 +155,7 @@ class RulesAlone:
         self, rules: Ruleset | SavedRules, make_conntrack: Callable[[], Conntrack]
     ) -> None:
         self.rules = rules
+        self._assumed: dict[RulePlace, bool] = {}
         self._make_conntrack = make_conntrack
         self._conntracks: dict[str, Conntrack] = {}
         self._walkers: dict[tuple[object, ...], Walker] = {}
@@ -145,6 +182,12 @@ class RulesAlone:
         if len({_outcome(one) for one in accounts.values()}) > 1:
             account = _undecided(account, accounts)
         return replace(account, packet=packet, completed=completed, by_any_interface=True)
+
+    def assuming(self, place: RulePlace, *, matches: bool) -> RulesAlone:
+        """The same, freshly, where a rule matches of which nobody knows it, or does not."""
+        made = RulesAlone(self.rules, self._make_conntrack)
+        made._assumed = {**self._assumed, place: matches}
+        return made
 
     def _interfaces(self) -> list[str]:
         if isinstance(self.rules, SavedRules):
@@ -175,6 +218,7 @@ class RulesAlone:
             made = SavedWalker(self.rules, facts, conntrack, conntrack_is_on=is_on)
         else:
             made = Walker(self.rules, facts, conntrack, conntrack_is_on=is_on)
+        made.assumed = self._assumed
         self._walkers[key] = made
         return made
 

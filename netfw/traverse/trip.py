@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from netfw.ir.match import ConnectionState
@@ -98,6 +98,8 @@ class Ready:
     conntrack_is_on: bool
     writes_connmarks: bool
     broadcasts: frozenset[int]
+    assumed: Mapping[RulePlace, bool] = field(default_factory=dict)
+    """Whether rules match of which nobody knows it: only to see what would become of a packet."""
 
 
 class Stop(Exception):
@@ -293,14 +295,15 @@ class Trip:
             if verdict is False:
                 continue
             if verdict is None:
-                if not is_inert(rule.target):
-                    raise Stop(
-                        End.UNDECIDED,
-                        f"rule {rule.number} of {table}.{chain.name} has a match whose result "
-                        "is not known",
-                        RulePlace(table, chain.name, rule.number),
-                    )
-                self.optional.add(len(steps))
+                place = RulePlace(table, chain.name, rule.number)
+                assumed = self.ready.assumed.get(place)
+                if assumed is False:
+                    continue
+                if assumed is None:
+                    if not is_inert(rule.target):
+                        why = f"{_named(place)} has a match whose result is not known"
+                        raise Stop(End.UNDECIDED, why, place)
+                    self.optional.add(len(steps))
             before = skb.mark
             outcome = self._run(rule.target, hook)
             steps.append(Step(hook, table, chain.name, rule.number, outcome, before, skb.mark))
@@ -381,6 +384,10 @@ class Trip:
                 if not is_inert(target):
                     raise Stop(End.UNDECIDED, f"what {name_of(target)} does is not known")
         return Outcome.CONTINUE
+
+
+def _named(place: RulePlace) -> str:
+    return f"rule {place.rule} of {place.table}.{place.chain}"
 
 
 _SIMPLE: dict[type, Outcome] = {

@@ -36,7 +36,7 @@ from netfw.traverse.hooks import KernelPoint, hook_entries
 from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.martian import broadcasts
 from netfw.traverse.packet import Packet
-from netfw.traverse.traversal import Addressing, End, Station, Traversal
+from netfw.traverse.traversal import Addressing, End, RulePlace, Station, Traversal
 from netfw.traverse.trip import Ready, ReadyChain, ReadyRule, Stop, Trip, WalkedChain
 
 _CONNTRACK_MATCHES = (
@@ -146,6 +146,8 @@ class Walker:
         conntrack_is_on: bool | None = None,
     ) -> None:
         self.ruleset = ruleset
+        self.assumed: Mapping[RulePlace, bool] = {}
+        """What is taken for granted of rules of which nobody knows whether packets match them."""
         self.facts = facts
         self.conntrack = Conntrack() if conntrack is None else conntrack
         self.conntrack_is_on = (
@@ -209,6 +211,7 @@ class Walker:
             self.conntrack_is_on,
             self._writes_connmarks,
             self._broadcasts,
+            self.assumed,
         )
 
     def _travel(self, trip: Trip) -> Traversal:

@@ -20,7 +20,7 @@ RULES = """\
 -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT
 -A INPUT -p tcp -m tcp --dport 22 -j checked
 -A INPUT -m limit --limit 5/min -j LOG
--A FORWARD -m quota --quota 100 -j ACCEPT
+-A FORWARD -m quota --quota 100 -j DROP
 -A checked -s 192.0.2.0/24 -j ACCEPT
 COMMIT
 """
@@ -199,6 +199,64 @@ def test_what_is_not_known_is_never_guessed(
     code, out = explain(capsys, rules, "udp 10.0.0.9 -> 10.0.0.1:9 in eth0 out eth1")
     assert code == 4
     assert "depends on what netfw cannot know: rule 1 of filter.FORWARD" in out
+
+
+SET = "-m set --match-set guests src"
+
+
+def with_rules(tmp_path: Path, *rules: str) -> str:
+    file = tmp_path / "open.txt"
+    lines = ["*filter", ":INPUT DROP [0:0]", ":user - [0:0]", *rules, "COMMIT", ""]
+    file.write_text("\n".join(lines))
+    return str(file)
+
+
+def test_what_would_be_in_either_case_is_said_with_the_rule_that_leaves_it_open(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = with_rules(tmp_path, f"-A INPUT {SET} -j ACCEPT", "-A INPUT -p udp -j ACCEPT")
+    code, out = explain(capsys, file, "tcp 10.0.0.9 -> 10.0.0.1:9 in eth0")
+    assert code == 4
+    assert out.splitlines()[-4:] == [
+        "      -m set --match-set guests src -j ACCEPT",
+        f"      {file}:4",
+        f"   if it matches: delivered to this host, mark 0x0 (filter INPUT rule 1, {file}:4)",
+        "   if not: dropped by a rule, mark 0x0 (filter INPUT policy)",
+    ]
+    _, out = explain(capsys, file, "tcp 10.0.0.9 -> 10.0.0.1:9 in eth0", "--json")
+    data = json.loads(out)
+    assert data["open"]["text"] == f"{SET} -j ACCEPT"
+    assert data["if_it_matches"]["end"] == "delivered to this host"
+    assert data["if_not"]["end"] == "dropped by a rule"
+
+
+def test_what_is_the_same_in_either_case_is_known(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = with_rules(tmp_path, f"-A INPUT {SET} -j ACCEPT", "-A INPUT -p udp -j ACCEPT")
+    code, out = explain(capsys, file, "udp 10.0.0.9 -> 10.0.0.1:9 in eth0")
+    assert code == 0
+    assert out.splitlines()[-3:] == [
+        "└ delivered to this host, mark 0x0",
+        f"decided by filter INPUT rule 2, {file}:5",
+        "note: whether filter INPUT rule 1 matches is not known; the end is the same if it does",
+    ]
+
+
+def test_two_cases_are_too_few_for_a_rule_that_a_packet_meets_twice(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The bit is turned over each time: let through if it matches once, not always or never."""
+    file = with_rules(
+        tmp_path,
+        "-A INPUT -j user",
+        "-A INPUT -j user",
+        "-A INPUT -m mark --mark 0x1/0x1 -j ACCEPT",
+        "-A user -m statistic --mode random --probability 0.5 -j MARK --set-xmark 0x1/0x0",
+    )
+    code, out = explain(capsys, file, "udp 10.0.0.9 -> 10.0.0.1:9 in eth0")
+    assert code == 4
+    assert "depends on what netfw cannot know: rule 1 of filter.user" in out
 
 
 def test_a_policy_is_explained_by_the_rule_that_was_written(
