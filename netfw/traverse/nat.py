@@ -7,6 +7,7 @@ nf_nat_redirect.c of Linux 6.12.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from netfw.ir.names import Family, Hook
 from netfw.ir.target import Dnat, Masquerade, NatRange, Redirect, Snat
@@ -25,6 +26,18 @@ class Unknowable:
     """Why a translation cannot be foretold."""
 
     reason: str
+
+
+class _Chosen(NamedTuple):
+    """What a rule makes of one side: an address and a range of ports; None for what it leaves."""
+
+    address: int | None
+    ports: tuple[int, int] | None = None
+
+    def allows(self, address: int, port: int) -> bool:
+        """Whether a side that looks like this may stay as it is (nf_in_range)."""
+        right_address = self.address is None or address == self.address
+        return right_address and (self.ports is None or self.ports[0] <= port <= self.ports[1])
 
 
 def bind(
@@ -63,41 +76,45 @@ def bind_nothing(skb: Skb, hook: Hook, conntrack: Conntrack) -> Unknowable | Non
         return None
     now = connection.reply.inverted()
     address = now.destination if NAT_SIDE_IS_DESTINATION[hook] else now.source
-    return _set_up(skb, hook, conntrack, (address, None), "no translation")
+    return _set_up(skb, hook, conntrack, _Chosen(address), "no translation")
 
 
 def _set_up(
-    skb: Skb,
-    hook: Hook,
-    conntrack: Conntrack,
-    to: tuple[int | None, int | None],
-    what: str,
+    skb: Skb, hook: Hook, conntrack: Conntrack, to: _Chosen, what: str
 ) -> Unknowable | None:
     """Choose what the connection becomes (nf_nat_setup_info and get_unique_tuple)."""
     connection = skb.connection
     if connection is None:
         return None
-    address, port = to
     now = connection.reply.inverted()
     if now.protocol not in PORT_PROTOCOLS:
-        port = None
+        to = _Chosen(to.address)
     is_destination = NAT_SIDE_IS_DESTINATION[hook]
     if is_destination:
         connection.destination_nat_done = True
-        new = now._replace(destination=now.destination if address is None else address)
-        if port is not None:
-            new = new._replace(destination_port=port)
+        new = now._replace(destination=now.destination if to.address is None else to.address)
+        port = now.destination_port
     else:
         connection.source_nat_done = True
-        mapped = _mapped_source(now, address, port, conntrack)
+        mapped = _mapped_source(now, to, conntrack)
         if mapped is not None:
             connection.reply = mapped.inverted()
             return None
-        new = now._replace(source=now.source if address is None else address)
-        if port is not None:
+        new = now._replace(source=now.source if to.address is None else to.address)
+        port = now.source_port
+    is_one_port = to.ports is not None and to.ports[0] == to.ports[1]
+    if to.ports is not None:
+        first, last = to.ports
+        if is_one_port:
+            port = first
+        elif not first <= port <= last:
+            return Unknowable("the kernel picks a port of a range")
+        if is_destination:
+            new = new._replace(destination_port=port)
+        else:
             new = new._replace(source_port=port)
-    if port is None and conntrack.is_taken(new.inverted()):
-        if is_destination and now.protocol in PORT_PROTOCOLS:
+    if not is_one_port and conntrack.is_taken(new.inverted()):
+        if is_destination and to.ports is None and now.protocol in PORT_PROTOCOLS:
             # a destination's port is not changed: the clash may be resolved at the other side
             connection.reply = new.inverted()
             return None
@@ -106,22 +123,15 @@ def _set_up(
     return None
 
 
-def _mapped_source(
-    now: Tuple, address: int | None, port: int | None, conntrack: Conntrack
-) -> Tuple | None:
+def _mapped_source(now: Tuple, to: _Chosen, conntrack: Conntrack) -> Tuple | None:
     """The source that the packet has already, or that its sender has in other connections,
     where the rule allows that and no answer would be mistaken."""
-
-    def allowed(source: Tuple) -> bool:
-        right_address = address is None or source.source == address
-        return right_address and (port is None or source.source_port == port)
-
-    if allowed(now):
+    if to.allows(now.source, now.source_port):
         return None if conntrack.is_taken(now.inverted()) else now
     for other in conntrack.of_source(now):
         theirs = other.reply.inverted()
         same = now._replace(source=theirs.source, source_port=theirs.source_port)
-        if allowed(same):
+        if to.allows(same.source, same.source_port):
             return None if conntrack.is_taken(same.inverted()) else same
     return None
 
@@ -158,7 +168,7 @@ def translate(skb: Skb, hook: Hook) -> None:
                 skb.source_port = wanted.source_port
 
 
-def _chosen(to: NatRange, address: int | None) -> tuple[int | None, int | None] | Unknowable:
+def _chosen(to: NatRange, address: int | None) -> _Chosen | Unknowable:
     if to.addresses is not None:
         first, last = to.addresses
         if first != last:
@@ -167,11 +177,10 @@ def _chosen(to: NatRange, address: int | None) -> tuple[int | None, int | None] 
     if to.ports is None:
         if any(flag.startswith("--random") for flag in to.flags):
             return Unknowable("the kernel picks a port at random")
-        return address, None
-    first_port, last_port = to.ports
-    if first_port != last_port:
-        return Unknowable("the kernel picks a port of a range")
-    return address, first_port
+        return _Chosen(address)
+    if any(flag.startswith("--random") for flag in to.flags) and to.ports[0] != to.ports[1]:
+        return Unknowable("the kernel picks a port at random")
+    return _Chosen(address, to.ports)
 
 
 def _masquerade_address(skb: Skb, facts: HostFacts) -> int | None:

@@ -108,6 +108,9 @@ class TcpTrack:
     reply_is_known: bool = False
     """Whether a reply has told a sequence number; where none has, there is no window yet in which
     an acknowledgement could lie."""
+    all_acknowledged_by: frozenset[bool] = frozenset()
+    """The sides (True: the one that answers) that have sent a reset with ACK and number 0: it
+    counts as acknowledging all that the other side has sent."""
     liberal: bool = False
     """IP_CT_TCP_FLAG_BE_LIBERAL: it was picked up in midstream, and windows are not looked at."""
 
@@ -181,6 +184,9 @@ def _follow(track: TcpTrack, segment: Segment) -> list[Way]:
     elif new is TcpState.SYN_RECV and is_reply and kind is _Flags.ACK and track.simultaneous:
         new = TcpState.ESTABLISHED
     ways = _in_window(track, segment, new)
+    if kind is _Flags.RST and (not is_reply) in track.all_acknowledged_by:
+        # a reset older than what is acknowledged is invalid
+        ways.append((TcpVerdict.INVALID, track))
     if (
         kind is _Flags.RST
         and old is TcpState.ESTABLISHED
@@ -217,6 +223,9 @@ def _in_window(track: TcpTrack, segment: Segment, new: TcpState) -> list[Way]:
         close_began=track.close_began or (new is TcpState.FIN_WAIT and old is not new),
         reply_is_known=track.reply_is_known or (segment.is_reply and kind is not _Flags.RST),
     )
+    if kind is _Flags.RST and segment.flags & ACK and not segment.acknowledges:
+        sides = track.all_acknowledged_by | {segment.is_reply}
+        after = replace(after, all_acknowledged_by=sides)
     if not segment.reply_seen:
         verdict = TcpVerdict.KILL if kind is _Flags.RST else TcpVerdict.ACCEPT
     else:

@@ -352,10 +352,13 @@ def others(family: Family, conntrack: bool) -> st.SearchStrategy[Match]:
 @cache
 @st.composite
 def nat_targets(draw: st.DrawFn, family: Family, protocol: int | None, chain: str) -> Target:
-    """A translation that this chain may hold, to one address and one port."""
+    """A translation that this chain may hold, to one address, and one port or a few."""
     with_port = protocol in (TCP, UDP) and draw(booleans)
     port = draw(st.sampled_from(PORTS)) if with_port else 0
     ports = (port, port) if with_port else None
+    if with_port and draw(_rarely):
+        # a port inside stays; for another one nobody foretells which the kernel takes
+        ports = (min(port, 1024), 0xFFFF)
     kinds: list[type[Dnat] | type[Redirect] | type[Snat] | type[Masquerade]]
     addresses, seldom = (*NEAR[family], *BEHIND[family]), [NOWHERE[family]]
     if chain in ("PREROUTING", "OUTPUT", "D1", "D2"):
