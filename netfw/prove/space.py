@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.net import Net
+from netfw.prove.diagrams import new_manager
 from netfw.prove.interfaces import NO_INTERFACE, Interfaces
-from netfw.prove.manager import new_manager
 
 
 class Bdd(Protocol):

@@ -63,8 +63,8 @@ from netfw.ir.target import (
     Snat,
     Target,
     Trace,
-    UnknownTarget,
 )
+from netfw.ir.target_field import HopLimit, Ttl
 
 CHAINS = ("A", "B", "with-a-name.of+28-characters")
 """User chains that every random table has, and that rules jump to."""
@@ -304,8 +304,9 @@ def targets(table: TableName, family: Family, protocol: int | None) -> st.Search
             )
         )
     if table is TableName.MANGLE:
-        hop = ("TTL", "--ttl-set") if family is Family.IPV4 else ("HL", "--hl-set")
-        found.append(st.just(UnknownTarget(hop[0], (hop[1], "64"))))
+        hops: type[Ttl | HopLimit] = Ttl if family is Family.IPV4 else HopLimit
+        found.append(st.builds(hops, to=st.integers(0, 255)))
+        found.append(st.builds(hops, increase=st.integers(1, 255)))
     return st.one_of(found)
 
 

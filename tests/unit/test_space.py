@@ -6,7 +6,7 @@ import pytest
 
 from netfw.ir.names import Family
 from netfw.ir.net import Net
-from netfw.prove import manager
+from netfw.prove import diagrams
 from netfw.prove.interfaces import Interfaces
 from netfw.prove.space import Bdd, Field, Space
 
@@ -60,7 +60,7 @@ def test_diagrams_in_a_cycle_of_garbage_do_not_outlive_their_manager() -> None:
         cycle.append(cycle)
         del space, cycle
         gc.collect()
-    assert len(manager._MANAGERS) == 1
+    assert len(diagrams._MANAGERS) == 1
     kept = Space(Family.IPV6, Interfaces({"eth0"}))
-    assert len(manager._MANAGERS) == 1
-    assert kept.manager is manager._MANAGERS[0]
+    assert len(diagrams._MANAGERS) == 1
+    assert kept.manager is diagrams._MANAGERS[0]
