@@ -137,6 +137,8 @@ class Trip:
         if is_multicast(family, skb.destination):
             raise Stop(End.UNDECIDED, "who listens to a group is not known")
         to_all = family is Family.IPV4 and skb.destination in self.ready.broadcasts
+        if family is Family.IPV4 and skb.source in self.ready.broadcasts:
+            raise Stop(End.UNDECIDED, "whether a broadcast address may send is up to rp_filter")
         decision = facts.route(family, skb.destination, skb.mark)
         if decision is None and not to_all:
             raise Stop(End.STOPPED, "no route to the destination")

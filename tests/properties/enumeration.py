@@ -20,9 +20,10 @@ ADDRESSES = {
     Family.IPV4: ("192.0.2.7", "10.1.2.3", "203.0.113.9"),
     Family.IPV6: ("2001:db8:1:2::1", "2001:db8:1:9::9", "2001:db8:ffff::1"),
 }
+NEIGHBOUR_SOLICITATION = (58, 135)
 KINDS = {
     Family.IPV4: ((6, 22), (6, 1500), (17, 53), (1, 8), (50, 0)),
-    Family.IPV6: ((6, 22), (6, 1500), (17, 53), (58, 128), (58, 135)),
+    Family.IPV6: ((6, 22), (6, 1500), (17, 53), (58, 128), NEIGHBOUR_SOLICITATION),
 }
 
 
@@ -31,7 +32,8 @@ def small_world(
 ) -> list[Example]:
     """Every packet of a small world: few addresses, ports, states and marks, all combined.
 
-    None comes from the address it goes to: routing would stop it, whatever the rules say.
+    None comes from the address it goes to: routing would stop it, whatever the rules say. Neighbour
+    discovery never belongs to a connection.
     """
     ways = {
         PathKind.IN: [(name, "") for name in interfaces],
@@ -52,6 +54,7 @@ def small_world(
             ways, addresses, addresses, KINDS[family], STATES, (0, field_mask)
         )
         if source != destination
+        and (what != NEIGHBOUR_SOLICITATION or state is ConnectionState.UNTRACKED)
     ]
 
 

@@ -27,6 +27,7 @@ from .enumeration import point, said_by_sets, said_by_walk, small_world
 from .mutants import mutants
 from .random_policies import policies
 from .test_compiled_means_policy import read
+from .test_sets_are_walks import PHASES
 
 ROOT = Path(__file__).parents[2]
 POLICIES = sorted((ROOT / "netfw" / "examples").glob("*.yaml")) + sorted(
@@ -58,7 +59,7 @@ def test_every_random_policy_is_proved(data: dict[str, Any]) -> None:
     assert prove(policy, compiled_text(policy), sizes=False).holds
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
 @given(policies(), st.sampled_from(Family), st.sampled_from(PathKind), st.randoms())
 def test_on_a_small_world_sets_and_enumeration_say_the_same(
     data: dict[str, Any], family: Family, kind: PathKind, random: Any
