@@ -32,8 +32,8 @@ def small_world(
 ) -> list[Example]:
     """Every packet of a small world: few addresses, ports, states and marks, all combined.
 
-    None comes from the address it goes to: routing would stop it, whatever the rules say. Neighbour
-    discovery never belongs to a connection.
+    None comes from the address it goes to: routing would stop it, whatever the rules say.
+    Neighbour discovery never belongs to a connection.
     """
     ways = {
         PathKind.IN: [(name, "") for name in interfaces],

@@ -70,7 +70,13 @@ def without(ruleset: Ruleset) -> Ruleset:
 
 
 @pytest.mark.parametrize("family", Family, ids=str)
-@settings(max_examples=60, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=60,
+    deadline=None,
+    phases=PHASES,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
 @given(st.data())
 def test_random_rules_do_to_random_packets_what_the_sets_say(
     family: Family, data: st.DataObject
@@ -93,7 +99,13 @@ def test_random_rules_do_to_random_packets_what_the_sets_say(
         assert said_by_sets(paths, kind, example) == walked, example
 
 
-@settings(max_examples=25, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=PHASES,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
 @given(st.data(), st.sampled_from(Family))
 def test_the_packet_for_a_rule_meets_that_rule(data: st.DataObject, family: Family) -> None:
     ruleset = without(data.draw(generate.rulesets(family, True)))
@@ -118,7 +130,13 @@ def test_the_packet_for_a_rule_meets_that_rule(data: st.DataObject, family: Fami
             assert (hit.hook, place) in met, (place, example)
 
 
-@settings(max_examples=25, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=PHASES,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
 @given(st.data(), st.sampled_from(Family), st.sampled_from(PathKind))
 def test_boxes_are_the_set_they_describe(
     data: st.DataObject, family: Family, kind: PathKind
