@@ -197,13 +197,15 @@ def is_asked_by_nat(space: Space) -> Bdd:
 def translation(space: Space, hook: Hook, target: Translation) -> dict[str, Bdd | bool]:
     """What a translation puts in the place of a packet's addresses, for the tables behind it.
 
-    What cannot be foretold (an address out of a range, this host's own) is an oracle.
+    What cannot be foretold (an address out of a range, this host's own) is an oracle, and counts
+    as another one. A connection that already goes where it is sent is not marked as translated
+    (nf_nat_setup_info in nf_nat_core.c).
     """
     to = target.to
     address_field, port_field, flag = Field.DESTINATION, Field.DESTINATION_PORT, Field.DNAT
     if isinstance(target, Snat | Masquerade):
         address_field, port_field, flag = Field.SOURCE, Field.SOURCE_PORT, Field.SNAT
-    found: dict[str, Bdd | bool] = dict.fromkeys(space.names_of(flag), True)
+    found: dict[str, Bdd | bool] = {}
     if isinstance(target, Masquerade | Redirect) or _is_range(to.addresses):
         for name in space.names_of(address_field):
             found[name] = space.oracle((hook, target, name))
@@ -223,7 +225,25 @@ def translation(space: Space, hook: Hook, target: Translation) -> dict[str, Bdd 
         for name, bit in space.constants(port_field, to.ports[0]).items():
             variable = space.variable(name)
             found[name] = variable | with_ports if bit else variable & ~with_ports
+    is_known = not (isinstance(target, Masquerade | Redirect) or at_random) and not (
+        _is_range(to.addresses) or _is_range(to.ports)
+    )
+    changed = _changed(space, found) if is_known else space.true
+    for name in space.names_of(flag):
+        found[name] = space.variable(name) | changed
     return found
+
+
+def _changed(space: Space, replacements: dict[str, Bdd | bool]) -> Bdd:
+    """The packets for which any variable is replaced by something else."""
+    parts = []
+    for name, to in replacements.items():
+        old = space.variable(name)
+        if isinstance(to, bool):
+            parts.append(~old if to else old)
+        else:
+            parts.append(space.ite(old, ~to, to))
+    return space.any_of(parts)
 
 
 def _is_range(span: tuple[int, int] | None) -> bool:

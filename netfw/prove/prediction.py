@@ -81,5 +81,8 @@ def _translated(policy: Policy, flow: Flow) -> Flow:
             port = flow.destination_port if dnat.ports is None else dnat.ports.first
             if dnat.ports is not None and dnat.ports.first != dnat.ports.last:
                 port = flow.destination_port
-            return replace(flow, destination=dnat.address, destination_port=port, translated=True)
+            is_moved = (dnat.address, port) != (flow.destination, flow.destination_port)
+            return replace(
+                flow, destination=dnat.address, destination_port=port, translated=is_moved
+            )
     return flow
