@@ -177,7 +177,7 @@ class ProbeWriter:
                 destination=dnat.address,
                 destination_port=dnat.ports.first if dnat.ports and not _keeps(dnat) else port,
             )
-        expected = self._expected(translated, way, state, translated=dnat is not None)
+        expected = self._expected(translated, way, state, translated=translated != packet)
         probe = Probe(
             number,
             group,
