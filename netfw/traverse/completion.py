@@ -21,7 +21,7 @@ from netfw.traverse.routing_tables import (
     TableRoute,
 )
 from netfw.traverse.sketch import CompletionError, Sketch
-from netfw.traverse.trip import Stop
+from netfw.traverse.traversal import Stop
 
 SOMEBODY = {
     Family.IPV4: parse_address("198.51.100.7")[1],

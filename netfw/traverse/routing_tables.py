@@ -16,8 +16,7 @@ from netfw.ir.mark import MaskedWord
 from netfw.ir.names import Family
 from netfw.ir.net import Net, format_address
 from netfw.traverse.host_facts import LOOPBACK, Decision, HostFacts
-from netfw.traverse.traversal import End
-from netfw.traverse.trip import Stop
+from netfw.traverse.traversal import End, Stop
 
 LOCAL_TABLE = 255
 """RT_TABLE_LOCAL in linux/rtnetlink.h."""

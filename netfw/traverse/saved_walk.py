@@ -19,8 +19,8 @@ from netfw.ir.protocols import protocol_number
 from netfw.traverse.connection import Conntrack
 from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.packet import PORT_PROTOCOLS
+from netfw.traverse.ready import ReadyRule
 from netfw.traverse.skb import Skb
-from netfw.traverse.trip import ReadyRule
 from netfw.traverse.walk import CONNMARK_WRITERS, Walker, rule_needs_conntrack
 
 _HEAD = re.compile(

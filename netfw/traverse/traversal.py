@@ -139,3 +139,13 @@ def stations_of(steps: tuple[Step, ...]) -> Iterator[Station]:
 
 
 _FINAL = frozenset({Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT, Outcome.QUEUE})
+
+
+class Stop(Exception):
+    """The packet's way ends here."""
+
+    def __init__(self, end: End, detail: str = "", open_rule: RulePlace | None = None) -> None:
+        super().__init__(detail)
+        self.end = end
+        self.detail = detail
+        self.open_rule = open_rule

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
-
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import ChainPolicy, Family, Hook, TableName
 from netfw.ir.target import (
@@ -34,11 +30,9 @@ from netfw.ir.target import (
     Ttl,
 )
 from netfw.traverse import nat, tcp_states
-from netfw.traverse.connection import Conntrack
 from netfw.traverse.effects import hops_after, is_inert, name_of
-from netfw.traverse.evaluate import Predicate
 from netfw.traverse.hooks import KernelPoint
-from netfw.traverse.host_facts import LOOPBACK, HostFacts
+from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.martian import (
     is_multicast,
     refused_on_arrival,
@@ -46,70 +40,9 @@ from netfw.traverse.martian import (
     refused_on_receipt,
 )
 from netfw.traverse.packet import RST, Packet
+from netfw.traverse.ready import Ready, ReadyRule, WalkedChain
 from netfw.traverse.skb import Skb
-from netfw.traverse.traversal import End, Outcome, RulePlace, Step
-
-
-class ReadyRule(NamedTuple):
-    """A rule made ready for the walk."""
-
-    number: int
-    predicates: tuple[Predicate, ...]
-    target: Target
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyChain:
-    name: str
-    rules: tuple[ReadyRule, ...]
-    policy: ChainPolicy | None
-
-    def candidates(self, _skb: Skb, position: int) -> Iterable[ReadyRule]:
-        """The rules behind a position that a packet may match: here all of them."""
-        return self.rules[position:] if position else self.rules
-
-
-class WalkedChain(Protocol):
-    """A chain as the walk needs it; one that is read from text leaves out what cannot match."""
-
-    @property
-    def name(self) -> str:
-        """The chain's name."""
-
-    @property
-    def policy(self) -> ChainPolicy | None:
-        """The chain policy of a built-in chain."""
-
-    def candidates(self, skb: Skb, position: int) -> Iterable[ReadyRule]:
-        """The rules behind a position, in order, without some that a packet does not match."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A ruleset made ready, and what the way depends on besides it.
-
-    ``points`` are the tables and kernel functions at each hook, in order.
-    """
-
-    chains: Mapping[tuple[TableName, str], WalkedChain]
-    points: Mapping[Hook, tuple[TableName | KernelPoint, ...]]
-    facts: HostFacts
-    conntrack: Conntrack
-    conntrack_is_on: bool
-    writes_connmarks: bool
-    broadcasts: frozenset[int]
-    assumed: Mapping[RulePlace, bool] = field(default_factory=dict)
-    """Whether rules match of which nobody knows it: only to see what would become of a packet."""
-
-
-class Stop(Exception):
-    """The packet's way ends here."""
-
-    def __init__(self, end: End, detail: str = "", open_rule: RulePlace | None = None) -> None:
-        super().__init__(detail)
-        self.end = end
-        self.detail = detail
-        self.open_rule = open_rule
+from netfw.traverse.traversal import End, Outcome, RulePlace, Step, Stop
 
 
 class Trip:

@@ -18,8 +18,9 @@ from netfw.traverse.connection import Conntrack
 from netfw.traverse.hooks import KernelPoint, hook_entries
 from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.packet import Packet
+from netfw.traverse.ready import Ready
 from netfw.traverse.traversal import End, Traversal
-from netfw.traverse.trip import Ready, Trip
+from netfw.traverse.trip import Trip
 from netfw.traverse.walk import Walker, needs_conntrack
 
 

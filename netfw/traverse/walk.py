@@ -36,8 +36,9 @@ from netfw.traverse.hooks import KernelPoint, hook_entries
 from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.martian import broadcasts
 from netfw.traverse.packet import Packet
-from netfw.traverse.traversal import Addressing, End, RulePlace, Station, Traversal
-from netfw.traverse.trip import Ready, ReadyChain, ReadyRule, Stop, Trip, WalkedChain
+from netfw.traverse.ready import Ready, ReadyChain, ReadyRule, WalkedChain
+from netfw.traverse.traversal import Addressing, End, RulePlace, Station, Stop, Traversal
+from netfw.traverse.trip import Trip
 
 _CONNTRACK_MATCHES = (
     ClusterMatch,
