@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from netfw.ir.ruleset import Ruleset
     from netfw.traverse.account import Account, Scene
     from netfw.traverse.connection import Conntrack
+    from netfw.traverse.set_lookup import SetLookup
     from netfw.traverse.sketch import Sketch
 
 
@@ -41,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--netns",
         metavar="NAME|PID|PATH",
         help="with --host: another network namespace of this host",
+    )
+    parser.add_argument(
+        "--sets",
+        metavar="FILE",
+        help="with --rules: the sets that they name, as ipset save prints them; "
+        "without it, what depends on a set is open",
     )
     parser.add_argument(
         "packet",
@@ -89,6 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     gc.disable()
     if arguments.netns is not None and not arguments.host:
         raise UsageError.at("--netns", "it names a namespace for --host", "add --host")
+    if arguments.sets is not None and arguments.rules is None:
+        raise UsageError.at("--sets", "it is for --rules", "add --rules FILE")
     given = [arguments.packet, arguments.scapy, arguments.pcap]
     if sum(one is not None for one in given) != 1:
         raise UsageError.at("netfw explain", "give one of PACKET, --scapy and --pcap")
@@ -159,17 +168,19 @@ def _explain_capture(arguments: argparse.Namespace) -> int:
     from netfw.traverse.account import RulesAlone
 
     saved: Ruleset | None = None
+    sets: dict[str, SetLookup] = {}
     if arguments.rules is not None:
         from netfw.cli.rules_file import read_rules_of_some_family
 
         family = None if arguments.family is None else Family(int(arguments.family))
         saved = read_rules_of_some_family(arguments.rules, family)
+        sets = _sets(arguments, saved)
 
     def scene_for(family: Family, make_conntrack: Callable[[], Conntrack]) -> Scene | None:
         if saved is None:
             return _scene(arguments, family, make_conntrack)
         # a file holds rules of one family alone
-        return RulesAlone(saved, make_conntrack) if family is saved.family else None
+        return RulesAlone(saved, make_conntrack, sets) if family is saved.family else None
 
     return explain_capture(
         arguments.pcap,
@@ -230,7 +241,16 @@ def _scene(
             return LiveScene.read(namespace, family, make_conntrack)
     from netfw.traverse.account import RulesAlone
 
-    return RulesAlone(_rules(arguments, family), make_conntrack)
+    rules = _rules(arguments, family)
+    return RulesAlone(rules, make_conntrack, _sets(arguments, rules))
+
+
+def _sets(arguments: argparse.Namespace, rules: Ruleset | SavedRules) -> dict[str, SetLookup]:
+    if arguments.sets is None:
+        return {}
+    from netfw.cli.rules_file import read_sets
+
+    return read_sets(arguments.sets, rules)
 
 
 def _rules(arguments: argparse.Namespace, family: Family) -> Ruleset | SavedRules:

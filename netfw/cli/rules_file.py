@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from netfw.facts.saved_rules import SavedRules
     from netfw.ir.names import Family
     from netfw.ir.ruleset import Ruleset
+    from netfw.traverse.set_lookup import SetLookup
+
+_SET_WORDS = ("set", "SET")
+"""One of them stands in each rule that names a set."""
 
 
 def read_rules(name: str, family: Family) -> Ruleset:
@@ -59,6 +63,32 @@ def read_rules_of_some_family(name: str, family: Family | None) -> Ruleset:
         except FactError:
             pass
         raise
+
+
+def read_sets(name: str, rules: Ruleset | SavedRules) -> dict[str, SetLookup]:
+    """The sets in a file as ipset save prints them, for rules that name no others.
+
+    Raises FactError, with the line of each rule that names a set which is not there.
+    """
+    from netfw.errors import Fault
+    from netfw.facts.ipset_save import parse_sets
+    from netfw.facts.saved_rules import SavedRules
+    from netfw.traverse.set_lookup import known_sets
+
+    sets = parse_sets(_read(name), _called(name))
+    lines = rules.rules_with(_SET_WORDS) if isinstance(rules, SavedRules) else rules.rules()
+    faults = [
+        Fault(
+            str(rule.origin.where if rule.origin else _called(name)),
+            f"there is no set '{missing}' in {_called(name)}",
+            "save the sets of the same host: ipset save > FILE",
+        )
+        for rule in lines
+        for missing in sorted(rule.set_names - sets.keys())
+    ]
+    if faults:
+        raise FactError(*faults)
+    return known_sets(sets.values())
 
 
 def _called(name: str) -> str:

@@ -17,7 +17,7 @@ from netfw.ir.mark import MaskedWord
 from netfw.ir.names import Family
 from netfw.ir.net import Net, parse_address
 from netfw.traverse.hooks import SECURITY_PRIORITY
-from netfw.traverse.host_facts import LOOPBACK, InterfaceAddress, SetMember
+from netfw.traverse.host_facts import LOOPBACK, InterfaceAddress
 from netfw.traverse.packet import Packet
 from netfw.traverse.routing_tables import (
     RoutedFacts,
@@ -26,6 +26,7 @@ from netfw.traverse.routing_tables import (
     TableRoute,
     TableRule,
 )
+from netfw.traverse.set_lookup import SetLookup
 
 _AF = {Family.IPV4: 2, Family.IPV6: 10}
 _IFF_UP = 0x1
@@ -96,7 +97,7 @@ class LiveFacts:
     addresses: Mapping[str, tuple[InterfaceAddress, ...]]
     tables: RoutingTables
     sysctls: Mapping[str, int]
-    sets: Mapping[str, tuple[SetMember, ...]] = field(default_factory=dict)
+    sets: Mapping[str, SetLookup] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     """What of this host netfw cannot follow, for any packet."""
 

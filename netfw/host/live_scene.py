@@ -8,6 +8,7 @@ from dataclasses import replace
 from netfw.host.live_facts import TRANSPARENT, LiveFacts, read_facts
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_rules import LiveRules, read_rules
+from netfw.host.live_sets import read_sets
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Ruleset
 from netfw.traverse.account import Account, account_of, rule_at
@@ -50,7 +51,9 @@ class LiveScene:
         cls, namespace: LiveNamespace, family: Family, make_conntrack: Callable[[], Conntrack]
     ) -> LiveScene:
         """Look at a namespace; raises HostError, and FactError for what cannot be understood."""
-        return cls(read_rules(namespace, family), read_facts(namespace, family), make_conntrack)
+        rules = read_rules(namespace, family)
+        facts = replace(read_facts(namespace, family), sets=read_sets(namespace, rules))
+        return cls(rules, facts, make_conntrack)
 
     def explain(self, sketch: Sketch) -> Account:
         """Complete a description as this host would, and walk it; raises CompletionError."""

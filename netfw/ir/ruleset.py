@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from netfw.errors import Where
-from netfw.ir.match import CommentMatch, Match
+from netfw.ir.match import CommentMatch, Match, SetMatch
 from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, Hook, TableName
-from netfw.ir.target import Target
+from netfw.ir.target import ChangeSet, Target
 
 OWN_CHAIN_PREFIX = "NETFW-"
 """How chains of ours are recognised on a host."""
@@ -52,6 +52,15 @@ class Rule:
             if isinstance(match, CommentMatch):
                 return match.text
         return None
+
+    @property
+    def set_names(self) -> frozenset[str]:
+        """The sets that the rule asks or changes; without them the kernel does not take it."""
+        names = {match.name for match in self.matches if isinstance(match, SetMatch)}
+        target = self.target
+        if isinstance(target, ChangeSet):
+            names |= {name for name, _ in filter(None, (target.add, target.delete, target.map))}
+        return frozenset(names)
 
     @property
     def is_ours(self) -> bool:
@@ -141,6 +150,12 @@ class Ruleset:
             if table.name is name:
                 return table
         return None
+
+    def rules(self) -> Iterator[Rule]:
+        """Every rule of every chain."""
+        for table in self.tables:
+            for chain in table.chains:
+                yield from chain.rules
 
     @property
     def rule_count(self) -> int:

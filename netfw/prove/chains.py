@@ -74,13 +74,6 @@ def named_mark_bits(rules: Iterable[Rule]) -> tuple[int, int]:
     return mark, connmark
 
 
-def all_rules(ruleset: Ruleset) -> Iterator[Rule]:
-    """Every rule of a ruleset."""
-    for table in ruleset.tables:
-        for chain in table.chains:
-            yield from chain.rules
-
-
 class Chains:
     """The summaries of a ruleset's chains; each is made once for every spot it is asked at."""
 

@@ -11,7 +11,7 @@ from netfw.ir.ruleset import Ruleset
 from netfw.ir.target import Drop, Reject
 from netfw.policy.model import Policy
 from netfw.prove.box import Box, boxes_of
-from netfw.prove.chains import all_rules, named_mark_bits
+from netfw.prove.chains import named_mark_bits
 from netfw.prove.interfaces import Interfaces, patterns_of_policy, patterns_of_ruleset
 from netfw.prove.path import PathKind, Paths, possible
 from netfw.prove.policy_sets import PolicySets
@@ -76,7 +76,7 @@ def compare_rulesets(old: Ruleset, new: Ruleset) -> list[Changed]:
     """What changes from one ruleset to another of the same family; raises ValueError else."""
     if old.family is not new.family:
         raise ValueError(f"{old.family} and {new.family} cannot be compared")
-    marks = [named_mark_bits(all_rules(ruleset)) for ruleset in (old, new)]
+    marks = [named_mark_bits(ruleset.rules()) for ruleset in (old, new)]
     patterns = patterns_of_ruleset(old) | patterns_of_ruleset(new)
     space = Space(
         old.family, Interfaces(patterns), marks[0][0] | marks[1][0], marks[0][1] | marks[1][1]

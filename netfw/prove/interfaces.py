@@ -83,9 +83,7 @@ def patterns_of_ruleset(ruleset: Ruleset) -> set[str]:
     """Every interface pattern that a rule names."""
     return {
         match.name
-        for table in ruleset.tables
-        for chain in table.chains
-        for rule in chain.rules
+        for rule in ruleset.rules()
         for match in rule.matches
         if isinstance(match, InterfaceMatch)
     }

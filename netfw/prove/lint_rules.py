@@ -10,7 +10,7 @@ from netfw.ir.match import CommentMatch, Match
 from netfw.ir.names import Hook, TableName
 from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
 from netfw.ir.target import Accept, Goto, Jump, Log, Nflog, NoTarget, Target, Trace
-from netfw.prove.chains import all_rules, named_mark_bits
+from netfw.prove.chains import named_mark_bits
 from netfw.prove.condition import Spot
 from netfw.prove.finding import Finding, Kind
 from netfw.prove.interfaces import Interfaces, patterns_of_ruleset
@@ -25,7 +25,7 @@ _SHADOWERS_NAMED = 3
 
 def lint_rules(ruleset: Ruleset) -> list[Finding]:
     """Every finding of a ruleset, in its order; one of each place for the same reason."""
-    mark, connmark = named_mark_bits(all_rules(ruleset))
+    mark, connmark = named_mark_bits(ruleset.rules())
     interfaces = Interfaces(patterns_of_ruleset(ruleset))
     space = Space(ruleset.family, interfaces, mark, connmark)
     found = list(_RulesLint(Reach(Paths(space, ruleset))).findings())

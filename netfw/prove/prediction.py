@@ -15,7 +15,6 @@ from netfw.ir.ruleset import Ruleset
 from netfw.ir.target import Dnat
 from netfw.policy.judge import Flow, Judge, Judgement, is_about
 from netfw.policy.model import Policy
-from netfw.prove.chains import all_rules
 from netfw.prove.packet_of import Example
 from netfw.traverse.connection import AssumedConntrack
 from netfw.traverse.host_facts import HostFacts, InterfaceAddress, Route
@@ -43,7 +42,7 @@ def facts_for(ruleset: Ruleset, example: Example) -> HostFacts:
         )
     targets = {
         rule.target.to.addresses[0]
-        for rule in all_rules(ruleset)
+        for rule in ruleset.rules()
         if isinstance(rule.target, Dnat) and rule.target.to.addresses is not None
     }
     # a packet from outside with a source of this host would be stopped by routing

@@ -11,7 +11,7 @@ from netfw.ir.names import Family
 from netfw.ir.ruleset import Ruleset
 from netfw.policy.model import Endpoint, Policy
 from netfw.prove.assertions import Broken, broken_on
-from netfw.prove.chains import all_rules, named_mark_bits
+from netfw.prove.chains import named_mark_bits
 from netfw.prove.comparison import Comparison, Difference
 from netfw.prove.interfaces import Interfaces, patterns_of_policy, patterns_of_ruleset
 from netfw.prove.path import PathKind, Paths
@@ -72,7 +72,7 @@ def prove(policy: Policy, rulesets: Mapping[Family, Ruleset], *, sizes: bool = T
 
 def space_for(policy: Policy, ruleset: Ruleset) -> Space:
     """A space in which both can be said."""
-    mark, connmark = named_mark_bits(all_rules(ruleset))
+    mark, connmark = named_mark_bits(ruleset.rules())
     patterns = patterns_of_ruleset(ruleset) | patterns_of_policy(policy)
     return Space(ruleset.family, Interfaces(patterns), mark | policy.field.mask, connmark)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Protocol
 
 from netfw.facts.saved_rules import SavedChain, SavedRules
@@ -18,6 +19,7 @@ from netfw.traverse.completion import (
 from netfw.traverse.connection import Conntrack
 from netfw.traverse.packet import Packet
 from netfw.traverse.saved_walk import SavedWalker, saved_needs_conntrack
+from netfw.traverse.set_lookup import SetLookup
 from netfw.traverse.sketch import Sketch
 from netfw.traverse.traversal import End, Outcome, RulePlace, Traversal
 from netfw.traverse.walk import Walker, needs_conntrack
@@ -149,12 +151,19 @@ def _end(account: Account) -> tuple[object, ...]:
 
 
 class RulesAlone:
-    """Rules of which no host is known: descriptions say where packets come from and go to."""
+    """Rules of which no host is known: descriptions say where packets come from and go to.
+
+    ``sets`` are those of ipset, where they are known.
+    """
 
     def __init__(
-        self, rules: Ruleset | SavedRules, make_conntrack: Callable[[], Conntrack]
+        self,
+        rules: Ruleset | SavedRules,
+        make_conntrack: Callable[[], Conntrack],
+        sets: Mapping[str, SetLookup] = MappingProxyType({}),
     ) -> None:
         self.rules = rules
+        self._sets = sets
         self._assumed: dict[RulePlace, bool] = {}
         self._make_conntrack = make_conntrack
         self._conntracks: dict[str, Conntrack] = {}
@@ -185,7 +194,7 @@ class RulesAlone:
 
     def assuming(self, place: RulePlace, *, matches: bool) -> RulesAlone:
         """The same, freshly, where a rule matches of which nobody knows it, or does not."""
-        made = RulesAlone(self.rules, self._make_conntrack)
+        made = RulesAlone(self.rules, self._make_conntrack, self._sets)
         made._assumed = {**self._assumed, place: matches}
         return made
 
@@ -209,7 +218,7 @@ class RulesAlone:
         if world not in self._conntracks:
             self._conntracks[world] = self._make_conntrack()
         facts, conntrack, is_on = (
-            facts_said(sketch),
+            replace(facts_said(sketch), sets=self._sets),
             self._conntracks[world],
             self._needs_conntrack,
         )

@@ -61,9 +61,7 @@ def interfaces_told_apart(ruleset: Ruleset) -> list[str]:
     for each pattern, and one that no rule speaks of."""
     patterns = {
         match.name
-        for table in ruleset.tables
-        for chain in table.chains
-        for rule in chain.rules
+        for rule in ruleset.rules()
         for match in rule.matches
         if isinstance(match, InterfaceMatch) and match.way is Way.IN
     }

@@ -53,7 +53,7 @@ has none; ``Tee`` sends a copy, and the packet itself goes on.
 def is_inert(target: Target) -> bool:
     """Whether nothing that the model follows is different behind the target."""
     if isinstance(target, ChangeSet):
-        # without a map it changes sets alone, which the walk does not trust then
+        # without a map it changes sets alone, which the walk does not trust any more
         return target.map is None
     return isinstance(target, (NoTarget, Log, Nflog, Trace, *_UNSEEN))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import assert_never
 
 from netfw.ir.match import (
@@ -38,15 +38,20 @@ from netfw.ir.names import Family
 from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from netfw.ir.spelling import SpelledMatch
 from netfw.traverse.evaluate_connection import conntrack_holds, state_of
-from netfw.traverse.host_facts import HostFacts, SetMember
+from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.skb import Skb
 
 Predicate = Callable[[Skb], bool | None]
 
 
-def predicate_of(match: Match, facts: HostFacts) -> Predicate:
-    """The function that says whether a packet meets a match."""
+def predicate_of(
+    match: Match, facts: HostFacts, changed_sets: Set[str] = frozenset()
+) -> Predicate:
+    """The function that says whether a packet meets a match.
+
+    ``changed_sets`` are the sets that are no longer what the facts say; it may grow later.
+    """
     match match:
         case AddressMatch():
             return _address(match)
@@ -79,7 +84,7 @@ def predicate_of(match: Match, facts: HostFacts) -> Predicate:
                 skb.connection is not None and (skb.connection.mark & mask == value) is not negate
             )
         case SetMatch():
-            return _set(match, facts)
+            return _set(match, facts, changed_sets)
         case AddrtypeMatch():
             return _addrtype(match, facts)
         case CommentMatch():
@@ -241,30 +246,25 @@ def _wanted_ports(match: SctpMatch | DccpMatch) -> Predicate:
     return test
 
 
-def _set(match: SetMatch, facts: HostFacts) -> Predicate:
-    members = facts.sets.get(match.name)
-    if members is None or match.options:
+_WITHOUT_INFLUENCE = (("!", "--update-counters"), ("!", "--update-subcounters"))
+_RETURN_NOMATCH = ("--return-nomatch",)
+
+
+def _set(match: SetMatch, facts: HostFacts, changed: Set[str]) -> Predicate:
+    lookup = facts.sets.get(match.name)
+    sides, negate = match.directions, match.negate
+    return_nomatch = match.options == _RETURN_NOMATCH
+    # the other options ask the counters of a member
+    if lookup is None or not (
+        return_nomatch or not match.options or match.options in _WITHOUT_INFLUENCE
+    ):
         return lambda skb: None
-    at_source = match.directions[0] == "src"
-    port_at_source = match.directions[-1] == "src"
-    negate = match.negate
 
-    def holds(member: SetMember, skb: Skb) -> bool:
-        if (skb.source if at_source else skb.destination) not in member.net:
-            return False
-        if member.protocol is not None and member.protocol != skb.protocol:
-            return False
-        port = skb.source_port if port_at_source else skb.destination_port
-        return member.port is None or member.port == port
+    def test(skb: Skb) -> bool | None:
+        found = lookup.test(skb, sides, return_nomatch=return_nomatch, changed=changed)
+        return None if found is None else found is not negate
 
-    family_members = tuple(members)
-    return lambda skb: (
-        any(
-            member.net.family is skb.packet.family and holds(member, skb)
-            for member in family_members
-        )
-        is not negate
-    )
+    return test
 
 
 def _addrtype(match: AddrtypeMatch, facts: HostFacts) -> Predicate:

@@ -9,6 +9,7 @@ from netfw.ir.mark import MaskedWord
 from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.traverse.hooks import SECURITY_PRIORITY
+from netfw.traverse.set_lookup import SetLookup
 
 MAIN_TABLE = 254
 """RT_TABLE_MAIN in linux/rtnetlink.h."""
@@ -67,15 +68,6 @@ class Decision:
     next_hop: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SetMember:
-    """A member of an address set: a network, and perhaps a protocol with a port."""
-
-    net: Net
-    protocol: int | None = None
-    port: int | None = None
-
-
 @dataclass(frozen=True)
 class HostFacts:
     """Interfaces with addresses, routes, routing rules by mark, forwarding, and sets.
@@ -83,14 +75,14 @@ class HostFacts:
     ``security_priority`` is where the security table's chains are registered (50, or 150 with
     iptables-nft).
 
-    ``sets`` maps a set's name to its members; a set that is not there is not known.
+    ``sets`` are those of ipset by name; one that is not there is not known.
     """
 
     addresses: Mapping[str, tuple[InterfaceAddress, ...]] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     rules: tuple[RoutingRule, ...] = ()
     forwarding: bool = True
-    sets: Mapping[str, tuple[SetMember, ...]] = field(default_factory=dict)
+    sets: Mapping[str, SetLookup] = field(default_factory=dict)
     security_priority: int = SECURITY_PRIORITY
 
     def is_local(self, family: Family, address: int) -> bool:

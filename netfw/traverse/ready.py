@@ -64,5 +64,7 @@ class Ready:
     conntrack_is_on: bool
     writes_connmarks: bool
     broadcasts: frozenset[int]
+    changed_sets: set[str]
+    """Sets to which packets have added something, or taken it away; the walk adds to them."""
     assumed: Mapping[RulePlace, bool] = field(default_factory=dict)
     """Whether rules match of which nobody knows it: only to see what would become of a packet."""

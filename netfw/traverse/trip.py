@@ -6,6 +6,7 @@ from netfw.ir.match import ConnectionState
 from netfw.ir.names import ChainPolicy, Family, Hook, TableName
 from netfw.ir.target import (
     Accept,
+    ChangeSet,
     Ct,
     Dnat,
     Drop,
@@ -313,6 +314,8 @@ class Trip:
                 return Outcome.ACCEPT
             case Ttl() | HopLimit():
                 skb.hops = hops_after(target, skb.hops)
+            case ChangeSet(map=None):
+                self.ready.changed_sets.update(target.changed)
             case Nfqueue():
                 raise Stop(End.UNDECIDED, "a program decides that listens to a queue")
             case _:

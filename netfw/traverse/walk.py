@@ -74,12 +74,7 @@ def needs_conntrack(ruleset: Ruleset) -> bool:
     (conntrack, state, connmark, connbytes, connlabel, connlimit, cluster, helper, CT, CONNMARK,
     CONNSECMARK, SYNPROXY and all nat targets).
     """
-    return any(
-        rule_needs_conntrack(rule)
-        for table in ruleset.tables
-        for chain in table.chains
-        for rule in chain.rules
-    )
+    return any(rule_needs_conntrack(rule) for rule in ruleset.rules())
 
 
 def rule_needs_conntrack(rule: Rule) -> bool:
@@ -154,6 +149,8 @@ class Walker:
         self.conntrack_is_on = (
             needs_conntrack(ruleset) if conntrack_is_on is None else conntrack_is_on
         )
+        self.changed_sets: set[str] = set()
+        """Sets that packets on their way have changed: what is in them is not known any more."""
         self._predicates: dict[object, Predicate] = {}
         self._chains: Mapping[tuple[TableName, str], WalkedChain] = _ReadyChains(
             {
@@ -191,7 +188,9 @@ class Walker:
         for match in rule.matches:
             predicate = self._predicates.get(match)
             if predicate is None:
-                predicate = self._predicates[match] = predicate_of(match, self.facts)
+                predicate = self._predicates[match] = predicate_of(
+                    match, self.facts, self.changed_sets
+                )
             predicates.append(predicate)
         return ReadyRule(number, tuple(predicates), rule.target)
 
@@ -212,6 +211,7 @@ class Walker:
             self.conntrack_is_on,
             self._writes_connmarks,
             self._broadcasts,
+            self.changed_sets,
             self.assumed,
         )
 
@@ -233,9 +233,4 @@ class Walker:
 
 
 def _has_target(ruleset: Ruleset, kinds: tuple[type, ...]) -> bool:
-    return any(
-        isinstance(rule.target, kinds)
-        for table in ruleset.tables
-        for chain in table.chains
-        for rule in chain.rules
-    )
+    return any(isinstance(rule.target, kinds) for rule in ruleset.rules())

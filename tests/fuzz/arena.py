@@ -14,25 +14,19 @@ from netfw.host.network import Network
 from netfw.host.nft_trace import base_chain_priorities, rule_handles
 from netfw.host.run import run
 from netfw.host.trace import TraceReader
+from netfw.ir.ipset import IpSet
 from netfw.ir.names import Backend, Family, TableName
 from netfw.ir.net import format_address
-from netfw.ir.protocols import TCP
 from netfw.ir.ruleset import Ruleset
+from netfw.render.ipset import render_sets
 from netfw.render.restore import render_ruleset
 from netfw.traverse.host_facts import HostFacts, RoutingRule
+from netfw.traverse.set_lookup import known_sets
 from netfw.verify.instrument import with_trace
 from netfw.verify.observe import Observer
 from netfw.verify.stage import Stage
-from tests.fuzz.generate import (
-    ADDRESS_SET,
-    INTERFACES,
-    PORTS,
-    SERVICE_SET,
-    TABLE_OF_MARK,
-    layout,
-    mark_routes,
-    set_members,
-)
+from tests.fuzz.sets import empty_sets, refill_text
+from tests.fuzz.world import INTERFACES, PORTS, TABLE_OF_MARK, layout, mark_routes
 
 _NUMBER_OF_FAMILY = {Family.IPV4: 2, Family.IPV6: 10}
 _DELETE_CONNECTIONS = 1 << 8 | 2
@@ -84,16 +78,23 @@ class Ground:
         for port in PORTS:
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                 enter(_deaf_socket(firewall, self.family, kind, port))
-        for argv in _ways_by_mark(self.family) + _sets(self.family):
+        for argv in _ways_by_mark(self.family):
             run(argv, namespace=firewall)
+        self._sets = tuple(empty_sets(self.family).values())
+        run(["ipset", "restore"], stdin=render_sets(self._sets), namespace=firewall)
         self._connections = open_netfilter(firewall)
         self._stack.callback(self._connections.close)
         self.reader = enter(TraceReader.open(firewall, self.backend))
 
-    def load(self, ruleset: Ruleset) -> Observer:
-        """Replace all rules, forget all connections, and watch what comes."""
+    def load(self, ruleset: Ruleset, sets: tuple[IpSet, ...] = ()) -> Observer:
+        """Replace all rules and sets' members, forget all connections, and watch what comes."""
         traced = with_trace(ruleset)
         firewall = self.stage.firewall
+        sets = sets or tuple(empty_sets(self.family).values())
+        if sets != self._sets:
+            run(["ipset", "restore"], stdin=refill_text(sets), namespace=firewall)
+            self._sets = sets
+            self.facts = replace(self.facts, sets=known_sets(sets))
         restore(firewall, self.backend, self.family, render_ruleset(traced))
         handles = {}
         if self.backend is Backend.NFT:
@@ -136,7 +137,7 @@ def facts_of(family: Family) -> HostFacts:
             RoutingRule(preference, mark, table, family)
             for preference, (mark, table) in enumerate(TABLE_OF_MARK, start=100)
         ),
-        sets=set_members(family),
+        sets=known_sets(empty_sets(family).values()),
     )
 
 
@@ -151,21 +152,6 @@ def _ways_by_mark(family: Family) -> list[list[str]]:
         hop = f"via {format_address(family, route.next_hop)} dev {route.interface}"
         lines.append(f"{ip} route add {route.destination} {hop} table {route.table}")
     return [line.split() for line in lines]
-
-
-def _sets(family: Family) -> list[list[str]]:
-    kinds = {ADDRESS_SET: "hash:net", SERVICE_SET: "hash:ip,port"}
-    inet = "inet" if family is Family.IPV4 else "inet6"
-    argvs = [["ipset", "create", name, kind, "family", inet] for name, kind in kinds.items()]
-    for name, members in set_members(family).items():
-        for member in members:
-            entry = str(member.net)
-            if member.protocol is not None:
-                protocol = "tcp" if member.protocol == TCP else "udp"
-                address = format_address(family, member.net.address)
-                entry = f"{address},{protocol}:{member.port}"
-            argvs.append(["ipset", "add", name, entry])
-    return argvs
 
 
 def _deaf_socket(namespace: Namespace, family: Family, kind: int, port: int) -> socket.socket:

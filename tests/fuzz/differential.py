@@ -10,6 +10,7 @@ from netfw.ir.names import Family
 from netfw.ir.net import format_address
 from netfw.ir.protocols import ICMP, ICMPV6, TCP
 from netfw.ir.ruleset import Ruleset
+from netfw.render.ipset import render_sets
 from netfw.render.restore import render_ruleset
 from netfw.traverse.documented import Documented
 from netfw.traverse.host_facts import HostFacts
@@ -23,7 +24,8 @@ from netfw.verify.probe import Probe
 from netfw.verify.result import Comparison, Difference, Result
 from netfw.verify.stage import Sighting
 from tests.fuzz.arena import Arena, Ground
-from tests.fuzz.generate import INTERFACES, UNREACHABLE, Case, Relation, Sending
+from tests.fuzz.generate import Case, Relation, Sending
+from tests.fuzz.world import INTERFACES, UNREACHABLE
 
 QUIET_SECONDS = 0.1
 """How long nothing must come before a packet that has not shown all that was predicted counts as
@@ -59,7 +61,8 @@ class Played:
         return [c for c in self.comparisons if c.result is Result.DIFFER]
 
     def __str__(self) -> str:
-        lines = [f"{self.backend}:", *_rules(self.case.ruleset)]
+        sets = [ipset for ipset in self.case.sets if ipset.members]
+        lines = [f"{self.backend}:", *render_sets(sets).splitlines(), *_rules(self.case.ruleset)]
         for index, comparison in enumerate(self.comparisons):
             lines += _as_text(index, comparison)
         return "\n".join(lines)
@@ -72,7 +75,7 @@ def play(case: Case, arena: Arena, make_walker: MakeWalker = Walker) -> Played:
     """
     family = case.ruleset.family
     ground = arena.ground(family, conntrack=case.conntrack)
-    observer = ground.load(case.ruleset)
+    observer = ground.load(case.ruleset, case.sets)
     walker = make_walker(case.ruleset, ground.facts)
     played = Played(case, f"{arena.backend} {family}")
     ways: list[tuple[Probe, Traversal]] = []

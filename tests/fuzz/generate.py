@@ -12,6 +12,7 @@ from functools import cache
 
 from hypothesis import strategies as st
 
+from netfw.ir.ipset import IpSet
 from netfw.ir.limits import REJECT_KINDS
 from netfw.ir.mark import MAX_MARK, MaskedWord
 from netfw.ir.match import (
@@ -41,7 +42,7 @@ from netfw.ir.match import (
     Way,
 )
 from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, Hook, TableName
-from netfw.ir.net import Net, parse_address
+from netfw.ir.net import Net
 from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
 from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
 from netfw.ir.target import (
@@ -66,12 +67,22 @@ from netfw.ir.target import (
     Snat,
     Target,
 )
-from netfw.traverse.host_facts import Route, SetMember
 from netfw.traverse.packet import ACK, FIN, PSH, RST, SYN, URG, Packet
-from netfw.verify.layout import Layout
+from tests.fuzz.sets import empty_sets, sets_named, sides_of
+from tests.fuzz.world import (
+    BEHIND,
+    ECHO_REPLY,
+    ECHO_REQUEST,
+    FAR,
+    INTERFACES,
+    LOOPBACK_ADDRESS,
+    NEAR,
+    NOWHERE,
+    PORTS,
+    TO_MANY,
+    UNREACHABLE,
+)
 
-INTERFACES = ("eth0", "eth1", "eth2")
-PORTS = (53, 80, 8080, 40000, 40001)
 ECHO_IDS = (7, 8)
 CHAINS = ("U1", "U2", "U3", "U4")
 """User chains of every table but nat. A chain jumps only to those behind it."""
@@ -83,81 +94,7 @@ NAT_CHAINS = {
 }
 """User chains of nat by the hooks that may reach them: a target of one side is refused where the
 other side's hooks lead to it, and MASQUERADE everywhere but in POSTROUTING."""
-ECHO_REQUEST = {Family.IPV4: 8, Family.IPV6: 128}
-ECHO_REPLY = {Family.IPV4: 0, Family.IPV6: 129}
-UNREACHABLE = {Family.IPV4: (3, 1), Family.IPV6: (1, 3)}
-LOOPBACK_ADDRESS = {Family.IPV4: 0x7F000001, Family.IPV6: 1}
-_BEHIND = {
-    Family.IPV4: ("203.0.113.10", "203.0.113.20", "203.0.113.30"),
-    Family.IPV6: ("2001:db8::10", "2001:db8::20", "2001:db8::30"),
-}
-_OWN = {Family.IPV4: "203.0.113.1", Family.IPV6: "2001:db8::1"}
-_NOWHERE = {Family.IPV4: "192.0.2.99", Family.IPV6: "2001:db8:99::1"}
 _TCP_FLAGS = (SYN, ACK, SYN | ACK, FIN | ACK, RST, RST | ACK, PSH | ACK, FIN, 0, SYN | FIN, URG)
-
-
-def layout() -> Layout:
-    """The stage of every case: three links, an address behind each, an address more of its own."""
-    made = Layout.of_interfaces(INTERFACES)
-    for family in Family:
-        for link, text in zip(made.links, _BEHIND[family], strict=True):
-            made.place(family, parse_address(text)[1], link)
-        made.adopt(family, parse_address(_OWN[family])[1], made.links[0])
-    return made
-
-
-_LAYOUT = layout()
-FAR = {f: tuple(link.far(f) for link in _LAYOUT.links) for f in Family}
-BEHIND = {f: tuple(parse_address(text)[1] for text in _BEHIND[f]) for f in Family}
-NEAR = {f: (*(link.near(f) for link in _LAYOUT.links), parse_address(_OWN[f])[1]) for f in Family}
-NOWHERE = {f: parse_address(_NOWHERE[f])[1] for f in Family}
-
-
-TABLE_OF_MARK = ((MaskedWord(0x1, 0x1), 101), (MaskedWord(0x20000, 0xF0000), 102))
-"""Routing by mark: the tables into which marked packets look first."""
-ADDRESS_SET, SERVICE_SET = "addresses", "services"
-"""Sets of kind hash:net and hash:ip,port."""
-
-
-def mark_routes(family: Family) -> tuple[Route, ...]:
-    """What those tables hold."""
-    everything, links = Net.everything(family), _LAYOUT.links
-    full = (1 << family.bits) - 1
-    return (
-        Route(everything, links[1].interface, links[1].far(family), table=101),
-        Route(Net(family, BEHIND[family][0], full), "eth2", links[2].far(family), table=102),
-        Route(Net(family, FAR[family][1], full), "eth0", links[0].far(family), table=102),
-    )
-
-
-def set_members(family: Family) -> dict[str, tuple[SetMember, ...]]:
-    """What the sets hold."""
-    full = (1 << family.bits) - 1
-
-    def single(address: int) -> Net:
-        return Net(family, address, full)
-
-    half = full ^ (full >> (family.bits - 1))
-    return {
-        ADDRESS_SET: (
-            SetMember(single(FAR[family][0])),
-            SetMember(Net(family, BEHIND[family][1] & half, half)),
-            SetMember(single(NEAR[family][0])),
-        ),
-        SERVICE_SET: (
-            SetMember(single(FAR[family][1]), UDP, 53),
-            SetMember(single(FAR[family][0]), TCP, 80),
-            SetMember(single(NEAR[family][1]), TCP, 53),
-            SetMember(single(BEHIND[family][0]), UDP, 40000),
-        ),
-    }
-
-
-TO_MANY = {
-    Family.IPV4: (0xFFFFFFFF, FAR[Family.IPV4][1] | 0xFF, parse_address("224.0.0.99")[1]),
-    Family.IPV6: (parse_address("ff02::99")[1],),
-}
-"""Broadcast and multicast."""
 
 
 class Relation(Enum):
@@ -188,12 +125,14 @@ class Sending:
 class Case:
     """A ruleset and packets that go through it one after the other.
 
-    ``conntrack`` says whether anything in it switches connection tracking on.
+    ``conntrack`` says whether anything in it switches connection tracking on. ``sets`` are those
+    of ipset with their members.
     """
 
     ruleset: Ruleset
     sendings: tuple[Sending, ...]
     conntrack: bool
+    sets: tuple[IpSet, ...] = ()
 
 
 booleans = st.booleans()
@@ -324,6 +263,16 @@ def addrtypes(draw: st.DrawFn, family: Family) -> AddrtypeMatch:
     )
 
 
+@st.composite
+def set_matches(draw: st.DrawFn, family: Family) -> SetMatch:
+    """A look-up in a set of any kind."""
+    sets = empty_sets(family)
+    name = draw(st.sampled_from(list(sets)))
+    asks_exceptions = sets[name].has_exceptions and draw(_rarely)
+    options = ("--return-nomatch",) if asks_exceptions else ()
+    return SetMatch(name, draw(sides_of(name, family)), draw(booleans), options)
+
+
 @cache
 def others(family: Family, conntrack: bool) -> st.SearchStrategy[Match]:
     """Matches that go with any protocol."""
@@ -339,12 +288,11 @@ def others(family: Family, conntrack: bool) -> st.SearchStrategy[Match]:
             st.builds(ConnmarkMatch, likely_marks, _sometimes),
             st.builds(ConnmarkMatch, likely_marks, _sometimes),
         ]
-    sides = st.sampled_from(["src", "dst"])
     found += [
         addrtypes(family),
         st.just(CommentMatch("said")),
-        st.builds(SetMatch, st.just(ADDRESS_SET), st.tuples(sides), booleans),
-        st.builds(SetMatch, st.just(SERVICE_SET), st.tuples(sides, sides), booleans),
+        set_matches(family),
+        set_matches(family),
     ]
     return st.one_of(found)
 
@@ -621,6 +569,8 @@ def cases(draw: st.DrawFn, family: Family, most: int = 8) -> Case:
     """A ruleset and up to ``most`` packets."""
     conntrack = not draw(_rarely)
     ruleset = draw(rulesets(family, conntrack))
-    if conntrack and draw(_sometimes):
-        return Case(ruleset, draw(conversations(family, most)), conntrack)
-    return Case(ruleset, draw(sendings(family, most)), conntrack)
+    named = {name for rule in ruleset.rules() for name in rule.set_names}
+    sets = draw(sets_named(sorted(named), family))
+    is_talk = conntrack and draw(_sometimes)
+    sent = draw(conversations(family, most) if is_talk else sendings(family, most))
+    return Case(ruleset, sent, conntrack, sets)

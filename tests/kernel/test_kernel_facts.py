@@ -16,7 +16,8 @@ from netfw.verify.instrument import with_all_stations
 from netfw.verify.result import Result
 from tests.fuzz.arena import Arena
 from tests.fuzz.differential import play
-from tests.fuzz.generate import BEHIND, FAR, LOOPBACK_ADDRESS, NEAR, Case, Relation, Sending
+from tests.fuzz.generate import Case, Relation, Sending
+from tests.fuzz.world import BEHIND, FAR, LOOPBACK_ADDRESS, NEAR
 
 pytestmark = pytest.mark.kernel
 

@@ -237,11 +237,7 @@ def test_inserted_rule_renames_no_other(
 def test_every_rule_leads_back_to_the_policy(written: dict[str, Any]):
     compiled = compile_policy(read(written))
     found: list[Rule] = [
-        rule
-        for ruleset in compiled.rulesets.values()
-        for table in ruleset.tables
-        for chain in table.chains
-        for rule in chain.rules
+        rule for ruleset in compiled.rulesets.values() for rule in ruleset.rules()
     ]
     for rule in found:
         assert rule.comment is not None

@@ -12,7 +12,7 @@ from netfw.ir.match import AddrtypeMatch, SetMatch
 from netfw.ir.names import Family, TableName
 from netfw.ir.ruleset import Rule, Ruleset, Table
 from netfw.prove.box import boxes_of
-from netfw.prove.chains import all_rules, named_mark_bits
+from netfw.prove.chains import named_mark_bits
 from netfw.prove.interfaces import Interfaces, patterns_of_ruleset
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind, Paths
@@ -42,7 +42,7 @@ def goes_its_own_way(packet: Packet) -> bool:
 
 
 def space_of(ruleset: Ruleset, *more: str) -> Space:
-    mark, connmark = named_mark_bits(all_rules(ruleset))
+    mark, connmark = named_mark_bits(ruleset.rules())
     interfaces = Interfaces(patterns_of_ruleset(ruleset) | set(more))
     return Space(ruleset.family, interfaces, mark, connmark)
 

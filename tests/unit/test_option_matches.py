@@ -6,7 +6,6 @@ from netfw.facts.iptables_save import parse_ruleset
 from netfw.ir.names import Family, Hook, TableName
 from netfw.ir.net import Net, parse_address
 from netfw.ir.protocols import ICMP, SCTP, UDP
-from netfw.prove.chains import all_rules
 from netfw.prove.condition import Conditions, Spot
 from netfw.prove.interfaces import Interfaces
 from netfw.prove.space import Space
@@ -131,7 +130,7 @@ def met_by(*rules: str) -> tuple[bool, bool]:
     conditions = Conditions(space)
     spot = Spot.of(Hook.INPUT, TableName.FILTER)
     found = space.any_of(
-        conditions.of_rule(rule, spot) for rule in all_rules(parse_ruleset(text, Family.IPV4))
+        conditions.of_rule(rule, spot) for rule in parse_ruleset(text, Family.IPV4).rules()
     )
     return found != space.false, found == space.true
 

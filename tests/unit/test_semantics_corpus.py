@@ -16,7 +16,7 @@ from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family, Hook, TableName
 from netfw.ir.net import Net
 from netfw.ir.protocols import protocol_number
-from netfw.prove.chains import all_rules, named_mark_bits
+from netfw.prove.chains import named_mark_bits
 from netfw.prove.interfaces import Interfaces, patterns_of_ruleset
 from netfw.prove.path import PathKind, Paths, Stop
 from netfw.prove.space import NOTRACK, Bdd, Field, Space
@@ -103,7 +103,7 @@ def test_there_are_rulesets_with_known_meaning() -> None:
 )
 def test_what_is_accepted_lies_between_the_known_bounds(case: Case) -> None:
     ruleset = parse_ruleset(case.rules.read_text(), Family.IPV4, case.rules.name)
-    mark, connmark = named_mark_bits(all_rules(ruleset))
+    mark, connmark = named_mark_bits(ruleset.rules())
     space = Space(ruleset.family, Interfaces(patterns_of_ruleset(ruleset)), mark, connmark)
     paths = Paths(space, ruleset)
     table = ruleset.table(TableName.FILTER)
