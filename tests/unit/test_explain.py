@@ -287,3 +287,27 @@ def test_rules_that_cannot_be_read_are_refused(
         packet = "udp 10.0.0.9 -> 10.0.0.1:9 in eth0"
         assert main(["explain", "--rules", name, packet]) == 4
         assert capsys.readouterr().err.startswith(f"{place}: ")
+
+
+def test_sets_of_a_file_are_asked_and_must_all_be_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    sets, rules = tmp_path / "sets.txt", tmp_path / "rules.txt"
+    sets.write_text("create bad hash:net family inet\nadd bad 198.51.100.0/24\n")
+    asked = "-A INPUT -m set --match-set {} src -j DROP\n"
+    rules.write_text("*filter\n:INPUT ACCEPT [0:0]\n" + asked.format("bad") + "COMMIT\n")
+    line = "tcp {} -> 10.0.0.1:22 in eth0"
+    for source, verdict in (("198.51.100.7", "dropped by a rule"), ("192.0.2.1", "delivered")):
+        code, out = explain(capsys, str(rules), line.format(source), "--sets", str(sets))
+        assert code == 0
+        assert verdict in out
+    code, _ = explain(capsys, str(rules), line.format("192.0.2.1"))
+    assert code == 4
+    rules.write_text("*filter\n:INPUT ACCEPT [0:0]\n" + asked.format("worse") + "COMMIT\n")
+    assert main(["explain", "--rules", str(rules), "--sets", str(sets), "10.0.0.1"]) == 4
+    assert f"{rules}:3: there is no set 'worse' in {sets}" in capsys.readouterr().err
+
+
+def test_sets_go_with_rules_of_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["explain", "--host", "--sets", str(tmp_path), "10.0.0.1"]) == 2
+    assert "--sets: it is for --rules" in capsys.readouterr().err
