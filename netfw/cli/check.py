@@ -67,7 +67,8 @@ def _find(arguments: argparse.Namespace) -> tuple[list[Finding], list[str], str]
 
         family = None if arguments.family is None else Family(int(arguments.family))
         ruleset = read_rules_of_some_family(arguments.rules, family)
-        subject = f"{arguments.rules} ({ruleset.family}, {ruleset.rule_count} rules)"
+        rules = "1 rule" if ruleset.rule_count == 1 else f"{ruleset.rule_count} rules"
+        subject = f"{arguments.rules} ({ruleset.family}, {rules})"
         return lint_rules(ruleset), [], subject
     from netfw.cli.policy_file import read_policy
     from netfw.prove.assertions import broken_assertions

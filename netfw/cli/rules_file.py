@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from netfw.errors import FactError
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from netfw.ir.ruleset import Ruleset
     from netfw.traverse.set_lookup import SetLookup
 
+_Rules = TypeVar("_Rules", "Ruleset", "SavedRules")
+_HINT = "rules are text as iptables-save prints them"
+_NO_TEXT = {
+    b"\0": "byte 0x00 is no text",
+    b"\r\n": "the line ends with a carriage return, which iptables-restore refuses",
+    b"\xef\xbb\xbf": "there is a byte order mark, which iptables-restore refuses",
+}
 _SET_WORDS = ("set", "SET")
 """One of them stands in each rule that names a set."""
 
@@ -25,7 +32,7 @@ def read_rules(name: str, family: Family) -> Ruleset:
     """
     from netfw.facts.iptables_save import parse_ruleset
 
-    return parse_ruleset(_read(name), family, _called(name))
+    return _nonempty(parse_ruleset(_read(name), family, _called(name)), name)
 
 
 def read_rules_by_line(name: str, family: Family) -> Ruleset | SavedRules:
@@ -39,7 +46,9 @@ def read_rules_by_line(name: str, family: Family) -> Ruleset | SavedRules:
 
     text = _read(name)
     found = index_rules(text, family, _called(name))
-    return parse_ruleset(text, family, _called(name)) if found is None else found
+    if found is not None:
+        return _nonempty(found, name)
+    return _nonempty(parse_ruleset(text, family, _called(name)), name)
 
 
 def read_rules_of_some_family(name: str, family: Family | None) -> Ruleset:
@@ -47,10 +56,14 @@ def read_rules_of_some_family(name: str, family: Family | None) -> Ruleset:
 
     Raises FactError; the one for IPv4 where neither family fits.
     """
+    text = _read(name)
+    return _nonempty(_of_some_family(text, name, family), name)
+
+
+def _of_some_family(text: str, name: str, family: Family | None) -> Ruleset:
     from netfw.facts.iptables_save import parse_ruleset
     from netfw.ir.names import Family
 
-    text = _read(name)
     if family is not None:
         return parse_ruleset(text, family, _called(name))
     if "ipv6-icmp" in text or "icmp6" in text:
@@ -102,12 +115,21 @@ def _read(name: str) -> str:
         raise FactError.at(name, "there is no such file") from None
     except OSError as error:
         raise FactError.at(name, f"cannot be read: {error.strerror}") from None
+    for bad, what in _NO_TEXT.items():
+        if bad in data:
+            line = data[: data.index(bad)].count(b"\n") + 1
+            raise FactError.at(f"{_called(name)}:{line}", what, _HINT)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise FactError.at(
-            f"{name}:{line}",
-            f"byte {data[error.start]:#04x} is not UTF-8",
-            "rules are text as iptables-save prints them",
-        ) from None
+        what = f"byte {data[error.start]:#04x} is not UTF-8"
+        raise FactError.at(f"{_called(name)}:{line}", what, _HINT) from None
+
+
+def _nonempty(rules: _Rules, name: str) -> _Rules:
+    """The rules, if they are any: an empty file may be what is left of one."""
+    if not rules.tables:
+        hint = "iptables-save prints nothing where no table is in use"
+        raise FactError.at(_called(name), "there is no table in it", hint)
+    return rules

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from netfw.errors import FactError, Fault
+from netfw.facts.faults import few
 from netfw.facts.icmp_types import ICMP_TYPES
 from netfw.ir.ipset import (
     SET_KINDS,
@@ -38,7 +39,6 @@ _CREATE_NUMBERS |= {"bucketsize", "initval", "probes", "resize"}
 _CREATE_WORDS = frozenset({"family", "range", "bitmask"})
 _MEMBER_NUMBERS = frozenset({"timeout", "packets", "bytes", "skbqueue"})
 _MEMBER_WORDS = frozenset({"comment", "skbmark", "skbprio"})
-_MOST_FAULTS = 20
 _NO_FAMILY = frozenset({"bitmap:port", "hash:mac", "list:set"})
 _ICMP = {ICMP: ICMP_TYPES["icmp"], ICMPV6: ICMP_TYPES["icmp6"]}
 
@@ -55,7 +55,7 @@ class _Draft:
 def parse_sets(text: str, file: str) -> dict[str, IpSet]:
     """All sets of a file by name, in its order.
 
-    Raises FactError with the line of each fault (20 at most).
+    Raises FactError with the line of each fault.
     """
     drafts: dict[str, _Draft] = {}
     faults: list[Fault] = []
@@ -67,13 +67,11 @@ def parse_sets(text: str, file: str) -> dict[str, IpSet]:
             _take(line, drafts)
         except ValueError as error:
             faults.append(Fault(f"{file}:{number}", str(error)))
-            if len(faults) == _MOST_FAULTS:
-                break
     if not faults and text and not text.endswith("\n"):
         hint = "save the sets again: ipset save > FILE"
         faults.append(Fault(f"{file}:{number}", "the last line is cut short", hint))
     if faults:
-        raise FactError(*faults)
+        raise FactError(*few(faults, file))
     return {
         name: replace(draft.ipset, members=tuple(draft.members)) for name, draft in drafts.items()
     }

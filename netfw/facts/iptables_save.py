@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from netfw.errors import FactError, Fault, Where
+from netfw.facts.faults import few
 from netfw.facts.options import number
 from netfw.facts.parse_rule import ParsedRule, parse_rule
+from netfw.facts.target_names import STANDARD_TARGETS
 from netfw.facts.words import split_words
-from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, TableName
+from netfw.ir.calls import Calls, called_by
+from netfw.ir.names import BUILTIN_CHAINS, MAX_CHAIN_NAME, ChainPolicy, Family, TableName
 from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Chain, Origin, Rule, Ruleset, Table
 
+_HINT = "rules are text as iptables-save prints them"
 _COUNTERS = re.compile(r"\[(\d+):(\d+)\]")
 
 
@@ -21,17 +25,17 @@ class _TableDraft:
     def __init__(self, name: TableName) -> None:
         self.name = name
         self.policies: dict[str, ChainPolicy | None] = {}
+        """Of each chain that is declared."""
         self.rules: dict[str, list[Rule]] = {}
         self.builtin = {hook.value for hook in BUILTIN_CHAINS[name]}
 
     def declare(self, chain: str, policy: ChainPolicy | None) -> None:
         """Make a chain, or give a built-in one its policy."""
-        if chain in self.builtin:
-            policy = policy or ChainPolicy.ACCEPT
-        elif policy is not None:
-            raise ValueError(f"chain '{chain}' is not built-in and has no policy")
+        is_known = chain in self.policies
+        # rules that speak of a chain with a fault have none themselves
         self.policies[chain] = policy
         self.rules.setdefault(chain, [])
+        self.policies[chain] = declared_policy(chain, policy, self.builtin, is_known=is_known)
 
     def rules_of(self, chain: str) -> list[Rule]:
         """The rules of a chain so far; a built-in chain need not be declared."""
@@ -40,6 +44,14 @@ class _TableDraft:
                 raise ValueError(f"chain '{chain}' has not been declared")
             self.declare(chain, ChainPolicy.ACCEPT)
         return self.rules[chain]
+
+    def circle(self) -> tuple[str, ...]:
+        """Chains that call each other in a circle to which a hook leads."""
+        callees = {
+            chain: {called for rule in rules if (called := called_by(rule)) is not None}
+            for chain, rules in self.rules.items()
+        }
+        return Calls(callees).circle(self.builtin)
 
     def table(self) -> Table:
         """The table as it is after the last line."""
@@ -68,8 +80,12 @@ class _Reader:
         if first == "*":
             if self.open_table is not None:
                 raise ValueError(f"table '{self.open_table.name}' has not been committed")
-            self.open_table = self._draft(table_of(line[1:]))
             self.has_tables = True
+            name = table_of(line[1:])
+            is_second = name in self.drafts
+            self.open_table = self._draft(name)
+            if is_second:
+                raise ValueError(f"table '{name}' comes a second time, and replaces the first")
         elif line == "COMMIT":
             self.open_table = None
         elif first == ":":
@@ -127,6 +143,39 @@ class _Reader:
         parsed = parse_rule(words, self.family, table.policies)
         return [made_rule(one, self.file, line_number, packets, octets) for one in parsed]
 
+    def circles(self) -> Iterator[Fault]:
+        """A fault for each table whose chains call each other in a circle."""
+        for draft in self.drafts.values():
+            circle = draft.circle()
+            if not circle:
+                continue
+            closing = next(
+                rule for rule in draft.rules[circle[-1]] if called_by(rule) == circle[0]
+            )
+            assert closing.origin is not None
+            names = " -> ".join([*circle, circle[0]])
+            yield Fault(
+                str(closing.origin.where),
+                f"chains of table {draft.name} call each other in a circle: {names}",
+            )
+
+
+def declared_policy(
+    chain: str, policy: ChainPolicy | None, builtin: Container[str], *, is_known: bool
+) -> ChainPolicy | None:
+    """The policy of a chain that is declared; raises ValueError where it cannot be."""
+    if chain in builtin:
+        return policy or ChainPolicy.ACCEPT
+    if policy is not None:
+        raise ValueError(f"chain '{chain}' is not built-in and has no policy")
+    if is_known:
+        raise ValueError(f"chain '{chain}' is declared a second time")
+    if chain in STANDARD_TARGETS:
+        raise ValueError(f"no chain can be called '{chain}', which is a target")
+    if len(chain.encode()) > MAX_CHAIN_NAME:
+        raise ValueError(f"chain name '{chain}' is longer than {MAX_CHAIN_NAME} bytes")
+    return None
+
 
 def made_rule(parsed: ParsedRule, file: str, line_number: int, packets: int, octets: int) -> Rule:
     """A rule that knows where it stands, and its counters where the line begins with some."""
@@ -158,13 +207,14 @@ def parse_ruleset(text: str, family: Family, file: str = "<text>") -> Ruleset:
     line_number = 0
     # only a line feed ends a line: a comment may hold any other character
     for line_number, line in enumerate(text.split("\n"), start=1):
-        bare = line.strip(" \t\r")
+        bare = line.strip(" \t")
         if not bare or bare[0] == "#":
             continue
         try:
             reader.read_line(bare, line_number)
         except ValueError as error:
-            faults.append(Fault(f"{file}:{line_number}", f"not understood: {error}"))
+            hint = "" if faults or reader.has_tables else _HINT
+            faults.append(Fault(f"{file}:{line_number}", f"not understood: {error}", hint))
     if reader.open_table is not None and not faults:
         faults.append(
             Fault(
@@ -173,8 +223,9 @@ def parse_ruleset(text: str, family: Family, file: str = "<text>") -> Ruleset:
                 "the file seems to be cut off: save it again",
             )
         )
+    faults += reader.circles()
     if faults:
-        raise FactError.of(faults)
+        raise FactError.of(few(faults, file))
     return Ruleset(family, tuple(draft.table() for draft in reader.drafts.values()))
 
 

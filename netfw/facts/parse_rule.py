@@ -11,6 +11,7 @@ from netfw.facts.options import number
 from netfw.facts.parse_match import MATCH_OPTIONS, parse_match
 from netfw.facts.parse_target import TARGET_OPTIONS, parse_target
 from netfw.facts.rule_words import ALONE, HEADS, group_end, module_of, regroup, take_apart
+from netfw.facts.target_names import may_be_target
 from netfw.ir.limits import check_match
 from netfw.ir.match import (
     AddressMatch,
@@ -22,7 +23,7 @@ from netfw.ir.match import (
     UnknownMatch,
     Way,
 )
-from netfw.ir.names import Family
+from netfw.ir.names import Family, Hook
 from netfw.ir.net import Net
 from netfw.ir.protocols import protocol_number
 from netfw.ir.target import Goto, Jump, NoTarget, Target, UnknownTarget
@@ -30,6 +31,8 @@ from netfw.ir.target import Goto, Jump, NoTarget, Target, UnknownTarget
 _IPV4_NET = re.compile(
     r"(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})(?:/(\d{1,2}))?"
 )
+
+BUILTIN_NAMES = frozenset(hook.value for hook in Hook)
 
 
 class ParsedRule(NamedTuple):
@@ -107,6 +110,7 @@ class _Reader:
             self._jump(value, words[position:stop])
             return stop
         if head == "-g":
+            self._check_chain(value)
             self._set_target(Goto(value))
         elif head == "-c":
             return self._counters(value, position)
@@ -146,12 +150,21 @@ class _Reader:
 
     def _jump(self, name: str, words: Sequence[str]) -> None:
         if name in self.chains and not words:
+            self._check_chain(name)
             self._set_target(Jump(name))
             return
         target = parse_target(name, words, self.family)
+        if isinstance(target, UnknownTarget) and not may_be_target(name, has_options=bool(words)):
+            self._check_chain(name)
         if words and isinstance(target, UnknownTarget):
             self.has_strays |= name in TARGET_OPTIONS or name in self.chains
         self._set_target(target)
+
+    def _check_chain(self, name: str) -> None:
+        if name not in self.chains:
+            raise ValueError(f"there is no chain '{name}' in this table")
+        if name in BUILTIN_NAMES:
+            raise ValueError(f"no rule can go to '{name}', which a hook calls")
 
     def _set_target(self, target: Target) -> None:
         if self.target is not None:

@@ -3,8 +3,9 @@
 A ruleset of ten thousand rules is read in full in half a second, and a packet meets a hundred of
 them. Only the plain form is taken that ``iptables-save`` prints, in which each line is one rule.
 Of a line that nobody asks for, only this is checked: that it stands in a table, that its chain is
-declared, that its quotes are closed, that it begins with an option, and that a chain which it
-goes to (``-g``) is there. What else may be wrong with it is told when it is asked for.
+declared, that its quotes are closed, that it begins with an option, that the chain which it goes
+to is there, and that no chain leads back to itself. What else may be wrong with it is told when
+it is asked for.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from netfw.errors import FactError, Fault
-from netfw.facts.iptables_save import made_rule, policy_of, table_of
+from netfw.errors import FactError
+from netfw.facts.iptables_save import declared_policy, made_rule, policy_of, table_of
 from netfw.facts.parse_rule import parse_rule
+from netfw.facts.target_names import may_be_target
 from netfw.facts.words import split_words
+from netfw.ir.calls import Calls
 from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, TableName
 from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
-from netfw.ir.target import Goto
 
 _COUNTERS = re.compile(r"\[(\d+):(\d+)\] ")
 _NOT_ONE_RULE = re.compile(
@@ -31,6 +33,8 @@ _OTHER_FAMILY = {
     Family.IPV6: re.compile(r" -[sd] [0-9]+\."),
 }
 """An address of the other family, which ``parse_ruleset`` refuses with its line."""
+_OPTION_STARTS = frozenset(("", "-", "!", '"', "\\"))
+"""How a rule starts in which an option does not stand, or not as one."""
 _CAME_BY = re.compile(r'(?:^| )(?:-i ?|--in-interface[ =]?)(?:! )?([^\s"]+)')
 
 
@@ -92,16 +96,36 @@ class SavedTable:
         self.chains: dict[str, SavedChain] = {}
 
     def declare(self, name: str, policy: ChainPolicy | None) -> SavedChain:
-        """A chain of this name; raises ValueError for a policy that it cannot have."""
-        if name in self.builtin:
-            policy = policy or ChainPolicy.ACCEPT
-        elif policy is not None:
-            raise ValueError(f"chain '{name}' is not built-in and has no policy")
+        """A chain of this name; raises ValueError where there can be none."""
         chain = self.chains.get(name)
+        policy = declared_policy(name, policy, self.builtin, is_known=chain is not None)
         if chain is None:
             chain = self.chains[name] = SavedChain(self, name, policy)
         chain.policy = policy
         return chain
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether each rule that goes to a chain goes to one that is there, and none in a circle.
+
+        Comments may look like such rules: where in doubt it is not.
+        """
+        callees: dict[str, set[str]] = {}
+        for chain in self.chains.values():
+            called = set()
+            for option in ("-j ", "-g "):
+                for words in {text.rpartition(option)[2] for text in chain.texts}:
+                    name, _, more = words.partition(" ")
+                    if name in self.chains:
+                        called.add(name)
+                    elif name[:1] not in _OPTION_STARTS and (
+                        option == "-g " or not may_be_target(name, has_options=bool(more))
+                    ):
+                        return False
+            callees[chain.name] = called
+        if any(name in self.builtin for called in callees.values() for name in called):
+            return False
+        return not Calls(callees).circle(self.builtin)
 
     def appended(self, name: str) -> SavedChain:
         """The chain that a rule is added to; a built-in one need not be declared."""
@@ -169,18 +193,15 @@ class SavedRules:
 def index_rules(text: str, family: Family, file: str) -> SavedRules | None:
     """Find the rules in what ``iptables-save`` printed.
 
-    None for other forms of ``iptables-restore`` input, which ``parse_ruleset`` reads. Raises
-    FactError with one fault for each line that cannot be right.
+    None for other forms of ``iptables-restore`` input, and where anything is wrong:
+    ``parse_ruleset`` reads the ones, and tells every fault of the others.
     """
     if _NOT_ONE_RULE.search(text) or _OTHER_FAMILY[family].search(text):
         return None
     found = SavedRules(family, file)
-    faults: list[Fault] = []
     table: SavedTable | None = None
     chain: SavedChain | None = None
     last = ""
-    gotos: list[tuple[SavedChain, int]] = []
-    line_number = 0
     for line_number, line in enumerate(text.split("\n"), start=1):
         first = line[:1]
         counters = None
@@ -205,8 +226,6 @@ def index_rules(text: str, family: Family, file: str) -> SavedRules | None:
                 if '"' in rest:
                     split_words(rest)
                 chain.append(rest, line_number, counters)
-                if " -g " in line:
-                    gotos.append((chain, len(chain.texts)))
             elif not first or first == "#":
                 continue
             elif first == ":":
@@ -216,33 +235,17 @@ def index_rules(text: str, family: Family, file: str) -> SavedRules | None:
                 table.declare(words[0], policy_of(words[1]) if len(words) > 1 else None)
             elif first == "*" and table is None:
                 of = table_of(line[1:])
-                table = found.tables.setdefault(of, SavedTable(found, of))
+                if of in found.tables:
+                    return None
+                table = found.tables[of] = SavedTable(found, of)
                 chain = None
             elif line == "COMMIT":
                 table = chain = None
             else:
                 return None
-        except ValueError as error:
-            faults.append(Fault(f"{file}:{line_number}", f"not understood: {error}"))
-    if table is not None:
-        # parse_ruleset says what is wrong with a file that is cut off
-        return None
-    for chain, number in gotos:
-        _check_goto(chain, number, faults)
-    if faults:
-        raise FactError.of(faults)
-    return found
-
-
-def _check_goto(chain: SavedChain, number: int, faults: list[Fault]) -> None:
-    place = f"{chain.table.rules.file}:{chain.line_of(number)}"
-    name = chain.texts[number - 1].rpartition("-g ")[2]
-    if name in chain.table.chains:
-        return
-    try:
-        target = chain.rule(number).target
-    except FactError as error:
-        faults += error.faults
-        return
-    if isinstance(target, Goto) and target.chain not in chain.table.chains:
-        faults.append(Fault(place, f"not understood: there is no chain '{target.chain}'"))
+        except ValueError:
+            return None
+    is_whole = table is None
+    if is_whole and all(each.is_sound for each in found.tables.values()):
+        return found
+    return None

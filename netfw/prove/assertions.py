@@ -10,6 +10,7 @@ from netfw.ir.names import Family
 from netfw.ir.protocols import ICMPV6
 from netfw.policy.assertion import Addresses, Assertion
 from netfw.policy.model import Policy
+from netfw.prove.diagrams import within_memory
 from netfw.prove.interfaces import Interfaces, patterns_of_policy
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind, possible
@@ -99,6 +100,7 @@ def _on_path(space: Space, kind: PathKind) -> Bdd:
     }[kind]
 
 
+@within_memory()
 def broken_assertions(policy: Policy) -> list[Broken]:
     """The assertions that do not hold by the policy's own meaning, in the order of the file."""
     if not policy.assertions:

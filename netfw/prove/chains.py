@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from netfw.errors import FactError, Where
+from netfw.ir.calls import Calls
 from netfw.ir.match import (
     ConnmarkMatch,
     ConntrackMatch,
@@ -48,6 +49,8 @@ from netfw.prove.summary import (
 )
 from netfw.traverse.effects import is_inert
 
+_DEEP = 40
+"""Calls within each other from which on chains are taken from the innermost outwards."""
 NameOf = Callable[[int], str]
 """The name of a bit's state variable."""
 
@@ -83,6 +86,14 @@ class Chains:
         self.conditions = Conditions(space)
         self._summaries: dict[tuple[TableName, str, Spot], Summary] = {}
         self._open: list[tuple[TableName, str]] = []
+        self._calls: dict[TableName, Calls] = {}
+
+    def calls(self, table: Table) -> Calls:
+        """Which chains of a table of this ruleset call which."""
+        found = self._calls.get(table.name)
+        if found is None:
+            found = self._calls[table.name] = Calls.of(table)
+        return found
 
     def summary(self, table: Table, name: str, spot: Spot) -> Summary:
         """What a chain does; raises FactError where chains call each other in a circle."""
@@ -97,6 +108,10 @@ class Chains:
                     _place_of(chain), f"chain '{name}' of table {table.name} calls itself"
                 )
             self._open.append((table.name, name))
+            if len(self._open) % _DEEP == 0:
+                # the innermost first: Python cannot nest as deep as a legacy backend lets chains
+                for inner in self.calls(table).order(name)[:0:-1]:
+                    self.summary(table, inner, spot)
             found = fold(self.space, self.pieces(table, chain, spot))
             self._open.pop()
             self._summaries[key] = found

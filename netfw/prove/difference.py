@@ -12,6 +12,7 @@ from netfw.ir.target import Drop, Reject
 from netfw.policy.model import Policy
 from netfw.prove.box import Box, boxes_of
 from netfw.prove.chains import named_mark_bits
+from netfw.prove.diagrams import within_memory
 from netfw.prove.interfaces import Interfaces, patterns_of_policy, patterns_of_ruleset
 from netfw.prove.path import PathKind, Paths, possible
 from netfw.prove.policy_sets import PolicySets
@@ -58,6 +59,7 @@ class _Side:
     effects: Mapping[Effect, Bdd] = field(default_factory=dict)
 
 
+@within_memory()
 def compare_policies(old: Policy, new: Policy) -> list[Changed]:
     """What changes from one policy to another, by their own meaning, in both families."""
     found: list[Changed] = []
@@ -72,6 +74,7 @@ def compare_policies(old: Policy, new: Policy) -> list[Changed]:
     return found
 
 
+@within_memory()
 def compare_rulesets(old: Ruleset, new: Ruleset) -> list[Changed]:
     """What changes from one ruleset to another of the same family; raises ValueError else."""
     if old.family is not new.family:

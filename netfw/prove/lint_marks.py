@@ -40,7 +40,8 @@ class _MarksLint:
                 yield Finding(Kind.OUTSIDE_MASK, where, f"{text} matches")
         if isinstance(rule.target, SetMark | SetConnmark):
             outside = rule.target.mark.value & ~rule.target.mark.mask
-            if outside:
+            # with an empty mask it is what --xor-mark is saved as
+            if outside and rule.target.mark.mask:
                 text = f"{place}: --set-xmark {rule.target.mark} toggles the bits {outside:#x}"
                 yield Finding(Kind.OUTSIDE_MASK, where, f"{text}, which are outside its mask")
         if isinstance(rule.target, SetMark | RestoreMark):

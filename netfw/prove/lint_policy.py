@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from netfw.ir.names import Family
 from netfw.policy.model import Action, Direction, Policy, PolicyRule
 from netfw.policy.traffic import ANY
+from netfw.prove.diagrams import within_memory
 from netfw.prove.finding import Finding, Kind
 from netfw.prove.interfaces import Interfaces, patterns_of_policy
 from netfw.prove.path import PathKind, possible
@@ -33,6 +34,7 @@ class _Use:
     """Whether that would be by another rule, and not by the default."""
 
 
+@within_memory()
 def lint_policy(policy: Policy) -> list[Finding]:
     """Every finding of a policy, in the order of the file."""
     uses: dict[int, _Use] = {}

@@ -12,6 +12,7 @@ from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
 from netfw.ir.target import Accept, Goto, Jump, Log, Nflog, NoTarget, Target, Trace
 from netfw.prove.chains import named_mark_bits
 from netfw.prove.condition import Spot
+from netfw.prove.diagrams import within_memory
 from netfw.prove.finding import Finding, Kind
 from netfw.prove.interfaces import Interfaces, patterns_of_ruleset
 from netfw.prove.lint_marks import lint_marks
@@ -23,6 +24,7 @@ from netfw.prove.summary import NOTHING, Leave, Summary, then, value_after
 _SHADOWERS_NAMED = 3
 
 
+@within_memory()
 def lint_rules(ruleset: Ruleset) -> list[Finding]:
     """Every finding of a ruleset, in its order; one of each place for the same reason."""
     mark, connmark = named_mark_bits(ruleset.rules())

@@ -13,6 +13,7 @@ from netfw.policy.model import Endpoint, Policy
 from netfw.prove.assertions import Broken, broken_on
 from netfw.prove.chains import named_mark_bits
 from netfw.prove.comparison import Comparison, Difference
+from netfw.prove.diagrams import within_memory
 from netfw.prove.interfaces import Interfaces, patterns_of_policy, patterns_of_ruleset
 from netfw.prove.path import PathKind, Paths
 from netfw.prove.policy_sets import Meaning, PolicySets
@@ -62,6 +63,7 @@ class Proof:
         return not any(proof.differences or proof.broken for proof in self.families)
 
 
+@within_memory()
 def prove(policy: Policy, rulesets: Mapping[Family, Ruleset], *, sizes: bool = True) -> Proof:
     """Compare a policy with rules for it, read from their text, on every path.
 

@@ -124,7 +124,7 @@ class Reach:
     def _enter(self, kind: PathKind, stop: Stop, context: Context) -> None:
         """Into a built-in chain and all that it calls, callers before those they call."""
         waiting: dict[str, list[Context]] = {stop.hook.value: [context]}
-        for name in _call_order(stop, stop.hook.value):
+        for name in self.paths.chains.calls(stop.table).order(stop.hook.value):
             chain = stop.table.find_chain(name)
             assert chain is not None
             tree = self._tree(stop, chain)
@@ -230,29 +230,3 @@ def _value(space: Space, context: Context, name: str) -> Bdd:
     if isinstance(value, bool):
         return space.true if value else space.false
     return value
-
-
-def _call_order(stop: Stop, start: str) -> list[str]:
-    """A chain and all that it calls, so that callers come before whom they call."""
-    finished: list[str] = []
-    seen: set[str] = set()
-    trail: list[tuple[str, Iterator[str]]] = []
-
-    def calls(name: str) -> Iterator[str]:
-        chain = stop.table.find_chain(name)
-        for rule in chain.rules if chain is not None else ():
-            if isinstance(rule.target, Jump | Goto):
-                yield rule.target.chain
-
-    seen.add(start)
-    trail.append((start, calls(start)))
-    while trail:
-        name, others = trail[-1]
-        following = next((other for other in others if other not in seen), None)
-        if following is None:
-            finished.append(name)
-            trail.pop()
-        else:
-            seen.add(following)
-            trail.append((following, calls(following)))
-    return finished[::-1]

@@ -105,12 +105,14 @@ class Space:
         self.false: Bdd = self.manager.false
         self.state_variables: dict[str, Bdd] = {}
         """What rules can change: bits of marks, and whether tracking is off."""
-        for name in (
-            *(mark_bit(bit) for bit in bits_of(mark_mask)),
-            *(connmark_bit(bit) for bit in bits_of(connmark_mask)),
-            NOTRACK,
-        ):
-            self.state_variables[name] = self._declare(name)
+        # a bit and its copy side by side: `mark ^ connmark == v` over 32 bits is then a diagram of
+        # 64 nodes, and with one word behind the other it would be one of 2 ** 32
+        for bit in bits_of(mark_mask | connmark_mask):
+            if mark_mask >> bit & 1:
+                self.state_variables[mark_bit(bit)] = self._declare(mark_bit(bit))
+            if connmark_mask >> bit & 1:
+                self.state_variables[connmark_bit(bit)] = self._declare(connmark_bit(bit))
+        self.state_variables[NOTRACK] = self._declare(NOTRACK)
         interface_bits = max(1, (len(interfaces.names) - 1).bit_length())
         self._literals: dict[Field, tuple[tuple[Bdd, Bdd], ...]] = {}
         """Packets with a bit of a field 0, and with it 1, the lowest bit first."""

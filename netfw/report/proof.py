@@ -54,9 +54,11 @@ def proof_lines(
         yield f"{glyphs.good} proved: for every packet the rules do what the policy says"
     count = len(policy.assertions)
     if failed:
-        yield f"{glyphs.bad} {len(failed)} of {_assertions(count)} do not hold"
+        do = "does" if len(failed) == 1 else "do"
+        yield f"{glyphs.bad} {len(failed)} of {_assertions(count)} {do} not hold"
     elif count and not differ:
-        yield f"{glyphs.good} {_assertions(count)} hold for every packet that they describe"
+        holds = "1 assertion holds" if count == 1 else f"{count} assertions hold"
+        yield f"{glyphs.good} {holds} for every packet described"
 
 
 def _assertions(count: int) -> str:

@@ -25,6 +25,7 @@ from netfw.ir.protocols import SCTP, TCP, UDP
 from netfw.ir.ruleset import Origin, Rule, Ruleset
 from netfw.policy.assertion import Assertion
 from netfw.prove.assertions import described, paths_of
+from netfw.prove.diagrams import within_memory
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind, Paths
 from netfw.prove.policy_sets import Meaning, PolicySets
@@ -60,6 +61,7 @@ class ProofProbes:
     ``reachable`` are the rules that any packet at all can meet.
     """
 
+    @within_memory()
     def __init__(self, writer: ProbeWriter, ruleset: Ruleset) -> None:
         self.writer = writer
         self.ruleset = ruleset
@@ -76,6 +78,7 @@ class ProofProbes:
         self._known_ways: dict[tuple[str, str], Bdd] = {}
         self._stageable = self._make_stageable()
 
+    @within_memory()
     def write(self) -> None:
         """Write all probes."""
         for table in self.ruleset.tables:

@@ -138,6 +138,7 @@ def test_a_chain_that_nothing_enters_is_found_and_why() -> None:
         ("OUTPUT -o eth0 -j MARK --set-xmark 0x1/0x1", None),
         ("PREROUTING -i eth0 -j MARK --set-xmark 0x1/0x1", None),
         ("PREROUTING -i eth0 -j MARK --set-xmark 0x1f/0xf", "mark-outside-mask"),
+        ("PREROUTING -i eth0 -j MARK --set-xmark 0x1/0x0", None),
     ],
 )
 def test_a_mark_that_comes_too_late_or_toggles_bits_is_found(rule: str, code: str | None) -> None:
@@ -172,7 +173,7 @@ def test_what_is_found_is_printed_one_a_line_and_the_exit_code_is_1(
     assert main(["check", "--rules", "saved"]) == ExitCode.DIFFERENCES
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("saved:5: warning: filter INPUT rule 1 is never met: ")
-    assert out[1:] == ["saved (IPv4, 1 rules): 1 warning, 0 notes"]
+    assert out[1:] == ["saved (IPv4, 1 rule): 1 warning, 0 notes"]
     assert main(["check", "--rules", "saved", "--json"]) == ExitCode.DIFFERENCES
     data = json.loads(capsys.readouterr().out)
     assert [finding["code"] for finding in data["findings"]] == ["never-matches"]

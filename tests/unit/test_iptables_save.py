@@ -5,7 +5,7 @@ import pytest
 from netfw.errors import FactError, Where
 from netfw.facts.iptables_save import parse_ruleset
 from netfw.ir.names import ChainPolicy, Family, TableName
-from netfw.ir.target import Jump, UnknownTarget
+from netfw.ir.target import Jump, Target, UnknownTarget
 from netfw.render.restore import render_ruleset
 
 SAVED = """\
@@ -61,9 +61,16 @@ def test_the_output_of_iptables_s_is_read_as_the_filter_table() -> None:
     assert table.chain("INPUT").rules[0].target == Jump("own")
 
 
-def test_a_jump_to_what_is_no_chain_is_an_unknown_target() -> None:
-    table = parse_ruleset("*filter\n-A INPUT -j elsewhere\nCOMMIT\n", Family.IPV4).tables[0]
-    assert table.chain("INPUT").rules[0].target == UnknownTarget("elsewhere")
+@pytest.mark.parametrize(
+    ("words", "target"),
+    [
+        ("TARPIT", UnknownTarget("TARPIT")),
+        ("OURS --speed 3", UnknownTarget("OURS", ("--speed", "3"))),
+    ],
+)
+def test_a_jump_to_what_may_be_a_target_is_an_unknown_target(words: str, target: Target) -> None:
+    table = parse_ruleset(f"*filter\n-A INPUT -j {words}\nCOMMIT\n", Family.IPV4).tables[0]
+    assert table.chain("INPUT").rules[0].target == target
 
 
 def test_every_line_that_is_not_understood_is_told_at_once() -> None:

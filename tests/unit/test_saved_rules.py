@@ -144,18 +144,18 @@ def test_lines_that_are_not_one_rule_are_left_to_the_full_reader(rule: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("rule", "problem"),
+    "rule",
     [
-        ("-A NOWHERE -j DROP", "chain 'NOWHERE' has not been declared"),
-        ('-A INPUT -m comment --comment "open -j DROP', "a quote is never closed"),
-        ("-A INPUT -g nowhere", "there is no chain 'nowhere'"),
-        (":user DROP [0:0]", "is not built-in and has no policy"),
+        "-A NOWHERE -j DROP",
+        '-A INPUT -m comment --comment "open -j DROP',
+        "-A INPUT -g nowhere",
+        "-A INPUT -p tcp -j nowhere",
+        "-A INPUT -j FORWARD",
+        ":user DROP [0:0]",
     ],
 )
-def test_what_a_line_shows_to_be_wrong_is_told_of_every_line(rule: str, problem: str) -> None:
-    with pytest.raises(FactError, match=problem) as raised:
-        index_rules(in_table("-A INPUT -j ACCEPT", rule, rule), Family.IPV4, "saved.txt")
-    assert [fault.place for fault in raised.value.faults] == ["saved.txt:5", "saved.txt:6"]
+def test_where_a_line_shows_that_something_is_wrong_the_full_reader_says_what(rule: str) -> None:
+    assert index_rules(in_table("-A INPUT -j ACCEPT", rule), Family.IPV4, "saved.txt") is None
 
 
 def test_what_is_wrong_in_a_rule_is_told_when_a_packet_comes_to_it() -> None:
