@@ -6,6 +6,7 @@ import argparse
 import gc
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netfw.errors import ExitCode, UsageError
@@ -21,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rules", metavar="FILE", help="check rules as iptables-save prints them, anybody's"
+    )
+    parser.add_argument(
+        "--sets",
+        metavar="FILE",
+        help="with --rules: the sets that they name, as ipset save prints them; "
+        "without it their members may be anything",
     )
     parser.add_argument(
         "--family",
@@ -39,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError.at("netfw check", "give either a policy or --rules FILE", "not both")
     if arguments.family is not None and arguments.rules is None:
         raise UsageError.at("--family", "a policy is checked for both families")
+    if arguments.sets is not None and arguments.rules is None:
+        raise UsageError.at("--sets", "it is for --rules", "add --rules FILE")
     # see netfw/cli/prove.py: many objects, hardly a cycle
     gc.disable()
     findings, broken, subject = _find(arguments)
@@ -61,12 +70,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _find(arguments: argparse.Namespace) -> tuple[list[Finding], list[str], str]:
     """Findings, lines about assertions that do not hold, and what was checked."""
     if arguments.rules is not None:
-        from netfw.cli.rules_file import read_rules_of_some_family
+        from netfw.cli.rules_file import read_rules_of_some_family, read_sets
         from netfw.ir.names import Family
         from netfw.prove.lint_rules import lint_rules
 
         family = None if arguments.family is None else Family(int(arguments.family))
         ruleset = read_rules_of_some_family(arguments.rules, family)
+        if arguments.sets is not None:
+            ruleset = replace(ruleset, sets=read_sets(arguments.sets, ruleset))
         rules = "1 rule" if ruleset.rule_count == 1 else f"{ruleset.rule_count} rules"
         subject = f"{arguments.rules} ({ruleset.family}, {rules})"
         return lint_rules(ruleset), [], subject

@@ -249,8 +249,9 @@ def _sets(arguments: argparse.Namespace, rules: Ruleset | SavedRules) -> dict[st
     if arguments.sets is None:
         return {}
     from netfw.cli.rules_file import read_sets
+    from netfw.traverse.set_lookup import known_sets
 
-    return read_sets(arguments.sets, rules)
+    return known_sets(read_sets(arguments.sets, rules))
 
 
 def _rules(arguments: argparse.Namespace, family: Family) -> Ruleset | SavedRules:

@@ -6,6 +6,7 @@ import argparse
 import gc
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netfw.cli.families import add_family, chosen_families
@@ -26,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="prove these rules, as iptables-save prints them, instead of the compiled ones; "
         "needs --family 4 or 6",
+    )
+    parser.add_argument(
+        "--sets",
+        metavar="FILE",
+        help="with --rules: the sets that they name, as ipset save prints them; "
+        "without it their members may be anything",
     )
     add_family(parser)
     parser.add_argument(
@@ -55,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise CapabilityError.at(
             "--replay", "this needs root: it makes network namespaces", "run it with sudo"
         )
+    if arguments.sets is not None and arguments.rules is None:
+        raise UsageError.at("--sets", "it is for --rules", "add --rules FILE")
     policy = read_policy(arguments.policy)
     rulesets = _rulesets(arguments, policy)
     proof = prove(policy, rulesets)
@@ -72,11 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
 def _rulesets(arguments: argparse.Namespace, policy: Policy) -> dict[Family, Ruleset]:
     families = chosen_families(arguments)
     if arguments.rules is not None:
-        from netfw.cli.rules_file import read_rules
+        from netfw.cli.rules_file import read_rules, read_sets
 
         if len(families) > 1:
             raise UsageError.at("--rules", "a file holds the rules of one family", "say --family")
-        return {families[0]: read_rules(arguments.rules, families[0])}
+        found = read_rules(arguments.rules, families[0])
+        if arguments.sets is not None:
+            found = replace(found, sets=read_sets(arguments.sets, found))
+        return {families[0]: found}
     from netfw.compiler.pipeline import compile_policy
     from netfw.facts.iptables_save import parse_ruleset
     from netfw.render.restore import render_ruleset

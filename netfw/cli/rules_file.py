@@ -10,9 +10,9 @@ from netfw.errors import FactError
 
 if TYPE_CHECKING:
     from netfw.facts.saved_rules import SavedRules
+    from netfw.ir.ipset import IpSet
     from netfw.ir.names import Family
     from netfw.ir.ruleset import Ruleset
-    from netfw.traverse.set_lookup import SetLookup
 
 _Rules = TypeVar("_Rules", "Ruleset", "SavedRules")
 _HINT = "rules are text as iptables-save prints them"
@@ -78,7 +78,7 @@ def _of_some_family(text: str, name: str, family: Family | None) -> Ruleset:
         raise
 
 
-def read_sets(name: str, rules: Ruleset | SavedRules) -> dict[str, SetLookup]:
+def read_sets(name: str, rules: Ruleset | SavedRules) -> tuple[IpSet, ...]:
     """The sets in a file as ipset save prints them, for rules that name no others.
 
     Raises FactError, with the line of each rule that names a set which is not there.
@@ -86,7 +86,6 @@ def read_sets(name: str, rules: Ruleset | SavedRules) -> dict[str, SetLookup]:
     from netfw.errors import Fault
     from netfw.facts.ipset_save import parse_sets
     from netfw.facts.saved_rules import SavedRules
-    from netfw.traverse.set_lookup import known_sets
 
     sets = parse_sets(_read(name), _called(name))
     lines = rules.rules_with(_SET_WORDS) if isinstance(rules, SavedRules) else rules.rules()
@@ -101,7 +100,7 @@ def read_sets(name: str, rules: Ruleset | SavedRules) -> dict[str, SetLookup]:
     ]
     if faults:
         raise FactError(*faults)
-    return known_sets(sets.values())
+    return tuple(sets.values())
 
 
 def _called(name: str) -> str:

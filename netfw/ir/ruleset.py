@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from netfw.errors import Where
+from netfw.ir.ipset import IpSet
 from netfw.ir.match import CommentMatch, Match, SetMatch
 from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, Hook, TableName
 from netfw.ir.target import ChangeSet, Target
@@ -139,10 +140,15 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """The tables of one family. A table that is not there is not traversed."""
+    """The tables of one family. A table that is not there is not traversed.
+
+    ``sets`` are those of ipset that rules may name, as far as they are known; those that a list
+    names come before it. What a rule asks of another set is open.
+    """
 
     family: Family
     tables: tuple[Table, ...] = ()
+    sets: tuple[IpSet, ...] = ()
 
     def table(self, name: TableName) -> Table | None:
         """The table with this name, or None."""

@@ -34,6 +34,7 @@ from netfw.ir.target import (
     Ttl,
 )
 from netfw.prove.condition import Conditions, Spot
+from netfw.prove.members import Members
 from netfw.prove.space import NOTRACK, Bdd, Space, bits_of, connmark_bit, mark_bit
 from netfw.prove.summary import (
     NOTHING,
@@ -83,7 +84,7 @@ class Chains:
     def __init__(self, space: Space, ruleset: Ruleset) -> None:
         self.space = space
         self.ruleset = ruleset
-        self.conditions = Conditions(space)
+        self.conditions = Conditions(space, Members(space, ruleset))
         self._summaries: dict[tuple[TableName, str, Spot], Summary] = {}
         self._open: list[tuple[TableName, str]] = []
         self._calls: dict[TableName, Calls] = {}

@@ -49,6 +49,7 @@ from netfw.ir.names import Hook, TableName
 from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from netfw.ir.ruleset import Rule
 from netfw.ir.spelling import SpelledMatch, Wanted
+from netfw.prove.members import Members
 from netfw.prove.space import NOTRACK, Bdd, Field, Space, bits_of, connmark_bit, mark_bit
 
 _WITH_PORTS = (TCP, UDP, SCTP, UDPLITE, DCCP)
@@ -95,8 +96,9 @@ class Spot:
 class Conditions:
     """Rules' conditions in a space; what was made once is kept."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, members: Members) -> None:
         self.space = space
+        self.members = members
         self._matches: dict[tuple[Match, Spot], Bdd] = {}
         self._occurrences: dict[object, int] = {}
         self._ports: dict[tuple[Field, Ports], Bdd] = {}
@@ -160,6 +162,9 @@ class Conditions:
                 return self._iprange(match)
             case SctpMatch() | DccpMatch():
                 return self._wanted_ports(match)
+            case SetMatch():
+                known = self.members.of(match, knows_out=spot.knows_out)
+                return self._oracle(match) if known is None else known
             case _:
                 return self._oracle(match)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from netfw.ir.ipset import PartKind, SetInterface
 from netfw.ir.match import InterfaceMatch, Way
 from netfw.ir.names import MAX_INTERFACE_NAME
 from netfw.ir.ruleset import Ruleset
@@ -80,8 +81,16 @@ def _fresh(
 
 
 def patterns_of_ruleset(ruleset: Ruleset) -> set[str]:
-    """Every interface pattern that a rule names."""
-    return {
+    """Every interface pattern that a rule names, or a set that it may ask."""
+    in_sets = {
+        part.name + "+" if part.wildcard else part.name
+        for ipset in ruleset.sets
+        if PartKind.INTERFACE in ipset.parts
+        for member in ipset.members
+        for part in member.parts
+        if isinstance(part, SetInterface)
+    }
+    return in_sets | {
         match.name
         for rule in ruleset.rules()
         for match in rule.matches

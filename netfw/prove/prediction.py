@@ -18,6 +18,7 @@ from netfw.policy.model import Policy
 from netfw.prove.packet_of import Example
 from netfw.traverse.connection import AssumedConntrack
 from netfw.traverse.host_facts import HostFacts, InterfaceAddress, Route
+from netfw.traverse.set_lookup import known_sets
 from netfw.traverse.traversal import Traversal
 from netfw.traverse.walk import Walker
 
@@ -35,10 +36,13 @@ def facts_for(ruleset: Ruleset, example: Example) -> HostFacts:
     """A host on which the packet takes its path: no more of it is known."""
     packet, family = example.packet, example.packet.family
     out = example.out_interface
+    sets = known_sets(ruleset.sets)
     placeholder = InterfaceAddress(family, _PLACEHOLDER[family], family.bits)
     if out:
         return HostFacts(
-            addresses={out: (placeholder,)}, routes=(Route(Net.everything(family), out),)
+            addresses={out: (placeholder,)},
+            routes=(Route(Net.everything(family), out),),
+            sets=sets,
         )
     targets = {
         rule.target.to.addresses[0]
@@ -49,7 +53,7 @@ def facts_for(ruleset: Ruleset, example: Example) -> HostFacts:
     targets.discard(packet.source)
     mine = [InterfaceAddress(family, address, family.bits) for address in sorted(targets)]
     arrived = InterfaceAddress(family, packet.destination, family.bits)
-    return HostFacts(addresses={packet.in_interface: (arrived, placeholder, *mine)})
+    return HostFacts(addresses={packet.in_interface: (arrived, placeholder, *mine)}, sets=sets)
 
 
 def judge_example(policy: Policy, example: Example) -> Judgement:

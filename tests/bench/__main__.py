@@ -26,7 +26,6 @@ from netfw.verify.progress import NoProgress
 from netfw.verify.result import Run
 from netfw.verify.session import run_task
 from netfw.verify.verify import order_tasks, policy_task
-from tests.bench.growth import growth_table
 
 EXAMPLE = Path(__file__).parents[2] / "netfw" / "examples" / "router.yaml"
 T = TypeVar("T")
@@ -39,7 +38,7 @@ def main() -> None:
     console = Console()
     console.print(verification_table())
     console.print(parts_table())
-    console.print(growth_table())
+    subprocess.run([sys.executable, "-m", "tests.bench.growth"], check=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     console.print(f"peak memory of this process: {peak} MiB")
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 
 SIZES = (100, 1_000, 10_000, 100_000)
@@ -81,3 +82,8 @@ def _spent(command: Sequence[str]) -> str:
     if process.returncode not in (0, 1):
         return f"exit code {process.returncode}"
     return f"{usage.ru_utime + usage.ru_stime:.2f} / {usage.ru_maxrss // 1024}"
+
+
+if __name__ == "__main__":
+    # on its own: a process begins with the peak memory of the one that starts it
+    Console().print(growth_table())

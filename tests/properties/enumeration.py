@@ -101,7 +101,7 @@ def point(space: Space, example: Example, connmark: int | None = 0) -> Bdd:
         (Field.TCP_FLAGS, packet.tcp_flags),
         (Field.ICMP_TYPE, packet.icmp_type),
         (Field.ICMP_CODE, packet.icmp_code),
-        (Field.FRAGMENT, 0),
+        (Field.FRAGMENT, packet.fragment),
         (Field.DNAT, example.dnat),
         (Field.SNAT, example.snat),
         (Field.REPLY, example.is_reply),

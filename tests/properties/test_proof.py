@@ -77,8 +77,9 @@ def test_on_a_small_world_sets_and_enumeration_say_the_same(
     world = small_world(family, kind, names, policy.field.mask)
     for example in random.sample(world, min(len(world), 120)):
         walked = said_by_walk(ruleset, example)
-        # routing stops what comes from the target of a port forward, which is on this host here
-        if walked[0] != End.STOPPED.value:
+        # routing stops what comes from the target of a port forward, which is on this host here;
+        # and a log rule at a limited rate that has become a verdict leaves open what happens
+        if walked[0] not in (End.STOPPED.value, End.UNDECIDED.value):
             assert said_by_sets(paths, kind, example) == walked, example
         here, judgement = point(space, example), judge_example(policy, example)
         assert (here & meaning.allowed != space.false) is (judgement.verdict is Verdict.ALLOWED)

@@ -1,7 +1,7 @@
 """Whatever ruleset is rendered: read again, it is the same."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netfw.facts.iptables_save import parse_ruleset
@@ -20,6 +20,8 @@ families = st.sampled_from(Family)
 tables = st.sampled_from(TableName)
 
 
+# a whole ruleset takes its time to draw on a busy machine
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.tuples(families, tables).flatmap(lambda pair: rulesets(*pair)))
 def test_what_is_rendered_is_read_as_the_same_ruleset(ruleset: Ruleset) -> None:
     text = render_ruleset(ruleset)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from netfw.ir.match import AddrtypeMatch, SetMatch
+from netfw.ir.match import AddrtypeMatch
 from netfw.ir.names import Family, TableName
 from netfw.ir.ruleset import Rule, Ruleset, Table
+from netfw.ir.target import ChangeSet
 from netfw.prove.box import boxes_of
 from netfw.prove.chains import named_mark_bits
 from netfw.prove.interfaces import Interfaces, patterns_of_ruleset
@@ -24,6 +25,7 @@ from netfw.traverse.martian import is_multicast
 from netfw.traverse.packet import Packet
 from netfw.traverse.traversal import End
 from tests.fuzz import generate
+from tests.fuzz.sets import sets_named
 
 from .enumeration import point, said_by_sets, said_by_walk
 
@@ -48,10 +50,12 @@ def space_of(ruleset: Ruleset, *more: str) -> Space:
 
 
 def without(ruleset: Ruleset) -> Ruleset:
-    """Without nat, whose translations lead elsewhere, and without what only a host can answer."""
+    """Without nat, whose translations lead elsewhere, and without what only a host can answer,
+    or only one who knows what packets have put into a set."""
 
     def is_answerable(rule: Rule) -> bool:
-        return not any(isinstance(match, AddrtypeMatch | SetMatch) for match in rule.matches)
+        asks = any(isinstance(match, AddrtypeMatch) for match in rule.matches)
+        return not (asks or isinstance(rule.target, ChangeSet))
 
     return Ruleset(
         ruleset.family,
@@ -66,7 +70,16 @@ def without(ruleset: Ruleset) -> Ruleset:
             for table in ruleset.tables
             if table.name is not TableName.NAT
         ),
+        ruleset.sets,
     )
+
+
+@st.composite
+def with_sets(draw: st.DrawFn, family: Family) -> Ruleset:
+    """Rules, and the sets that they name."""
+    ruleset = draw(generate.rulesets(family, True))
+    named = {name for rule in ruleset.rules() for name in rule.set_names}
+    return replace(ruleset, sets=draw(sets_named(sorted(named), family)))
 
 
 @pytest.mark.parametrize("family", Family, ids=str)
@@ -81,7 +94,7 @@ def without(ruleset: Ruleset) -> Ruleset:
 def test_random_rules_do_to_random_packets_what_the_sets_say(
     family: Family, data: st.DataObject
 ) -> None:
-    ruleset = without(data.draw(generate.rulesets(family, True)))
+    ruleset = without(data.draw(with_sets(family)))
     names = generate.INTERFACES
     space = space_of(ruleset, *names)
     paths = Paths(space, ruleset)
@@ -108,7 +121,7 @@ def test_random_rules_do_to_random_packets_what_the_sets_say(
 )
 @given(st.data(), st.sampled_from(Family))
 def test_the_packet_for_a_rule_meets_that_rule(data: st.DataObject, family: Family) -> None:
-    ruleset = without(data.draw(generate.rulesets(family, True)))
+    ruleset = without(data.draw(with_sets(family)))
     space = space_of(ruleset)
     reach = Reach(Paths(space, ruleset))
     for place, hits in reach.hits.items():
@@ -141,7 +154,7 @@ def test_the_packet_for_a_rule_meets_that_rule(data: st.DataObject, family: Fami
 def test_boxes_are_the_set_they_describe(
     data: st.DataObject, family: Family, kind: PathKind
 ) -> None:
-    ruleset = without(data.draw(generate.rulesets(family, True)))
+    ruleset = without(data.draw(with_sets(family)))
     space = space_of(ruleset)
     paths = Paths(space, ruleset)
     domain = paths.domain(kind)

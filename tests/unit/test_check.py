@@ -147,6 +147,24 @@ def test_a_mark_that_comes_too_late_or_toggles_bits_is_found(rule: str, code: st
     )
 
 
+def test_a_rule_behind_a_set_is_shadowed_where_its_members_are_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules, sets = tmp_path / "rules", tmp_path / "sets"
+    rules.write_text(
+        FILTER.replace("ACCEPT", "DROP", 1)
+        + "-A INPUT -m set --match-set friends src,dst -j ACCEPT\n"
+        "-A INPUT -s 192.0.2.7/32 -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+    )
+    sets.write_text("create friends hash:net,port family inet\nadd friends 192.0.2.0/24,tcp:22\n")
+    assert main(["check", "--rules", str(rules)]) == ExitCode.OK
+    assert main(["check", "--rules", str(rules), "--sets", str(sets)]) == ExitCode.DIFFERENCES
+    assert "INPUT rule 2 is never met" in capsys.readouterr().out
+    sets.write_text("create others hash:ip family inet\n")
+    assert main(["check", "--rules", str(rules), "--sets", str(sets)]) == ExitCode.HOST
+    assert "there is no set 'friends'" in capsys.readouterr().err
+
+
 def test_a_mark_behind_routing_that_a_rule_reads_is_no_finding() -> None:
     text = (
         "*mangle\n:FORWARD ACCEPT [0:0]\n-A FORWARD -i eth1 -j MARK --set-xmark 0x1/0x1\nCOMMIT\n"

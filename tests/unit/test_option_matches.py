@@ -8,6 +8,7 @@ from netfw.ir.net import Net, parse_address
 from netfw.ir.protocols import ICMP, SCTP, UDP
 from netfw.prove.condition import Conditions, Spot
 from netfw.prove.interfaces import Interfaces
+from netfw.prove.members import Members
 from netfw.prove.space import Space
 from netfw.traverse.host_facts import HostFacts, InterfaceAddress, Route
 from netfw.traverse.packet import Packet
@@ -127,11 +128,10 @@ def met_by(*rules: str) -> tuple[bool, bool]:
     """Whether some packet, and whether every packet, meets one of the rules in INPUT."""
     text = "*filter\n" + "".join(f"-A INPUT {rule} -j DROP\n" for rule in rules) + "COMMIT\n"
     space = Space(Family.IPV4, Interfaces(set()))
-    conditions = Conditions(space)
+    ruleset = parse_ruleset(text, Family.IPV4)
+    conditions = Conditions(space, Members(space, ruleset))
     spot = Spot.of(Hook.INPUT, TableName.FILTER)
-    found = space.any_of(
-        conditions.of_rule(rule, spot) for rule in parse_ruleset(text, Family.IPV4).rules()
-    )
+    found = space.any_of(conditions.of_rule(rule, spot) for rule in ruleset.rules())
     return found != space.false, found == space.true
 
 
