@@ -11,7 +11,7 @@ from netfw.ir.names import Family, Hook, TableName
 from netfw.ir.protocols import ICMPV6
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
 from netfw.ir.target import Accept, Drop, Jump
-from netfw.policy.model import Direction, Endpoint
+from netfw.policy.endpoint import Direction, Endpoint
 
 
 def build_dispatch(draft: Draft) -> Draft:

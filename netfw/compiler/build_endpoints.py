@@ -17,7 +17,8 @@ from netfw.ir.match import ProtocolMatch
 from netfw.ir.names import Family, TableName
 from netfw.ir.protocols import ICMPV6
 from netfw.ir.ruleset import Chain, Origin
-from netfw.policy.model import Direction, Endpoint, EndpointPolicy
+from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.model import EndpointPolicy
 
 _DIRECTIONS = (Direction.INGRESS, Direction.EGRESS)
 

@@ -16,7 +16,9 @@ from netfw.ir.match import ConnectionState, ConntrackMatch
 from netfw.ir.names import Family, TableName
 from netfw.ir.ruleset import Chain, Origin, Rule
 from netfw.ir.target import Goto
-from netfw.policy.model import Direction, DnatPolicy, Endpoint, ForwardPolicy
+from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.model import ForwardPolicy
+from netfw.policy.translation import DnatPolicy
 
 OWNER = "forward"
 """What the identities of the stage's own rules start with."""

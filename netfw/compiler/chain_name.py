@@ -7,7 +7,7 @@ import hashlib
 
 from netfw.ir.names import MAX_CHAIN_NAME
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX
-from netfw.policy.model import Direction, Endpoint
+from netfw.policy.endpoint import Direction, Endpoint
 
 ALLOW = OWN_CHAIN_PREFIX + "ALLOW"
 DENY = OWN_CHAIN_PREFIX + "DENY"

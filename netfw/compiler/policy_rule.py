@@ -13,8 +13,9 @@ from netfw.ir.match import Match
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Rule
 from netfw.ir.target import Goto, Log, Target
-from netfw.policy.model import Action, Conditions, PolicyRule
+from netfw.policy.conditions import Conditions
 from netfw.policy.read_rule import PREFIX_END
+from netfw.policy.rule import Action, PolicyRule
 
 MAX_TERMS = 20_000
 """Most iptables rules that one rule of a policy may become."""

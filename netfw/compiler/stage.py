@@ -13,7 +13,7 @@ from netfw.errors import Where
 from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match
 from netfw.ir.ruleset import Origin, Rule
 from netfw.ir.target import Goto, Jump, Return, SetMark
-from netfw.policy.model import Endpoint
+from netfw.policy.endpoint import Endpoint
 
 _GOING_ON = frozenset({ConnectionState.ESTABLISHED, ConnectionState.RELATED})
 

@@ -27,7 +27,7 @@ from netfw.ir.match import (
 )
 from netfw.ir.net import Net
 from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
-from netfw.policy.model import Conditions
+from netfw.policy.conditions import Conditions
 from netfw.policy.traffic import Traffic
 
 MULTIPORT_SLOTS = 15

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.ruleset import Origin
-from netfw.policy.model import Endpoint
+from netfw.policy.endpoint import Endpoint
 from netfw.policy.traffic import Traffic
 
 

@@ -13,17 +13,12 @@ from enum import Enum
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.protocols import ICMPV6
-from netfw.policy.model import (
-    Action,
-    Conditions,
-    Direction,
-    DnatPolicy,
-    Endpoint,
-    ForwardPolicy,
-    Policy,
-    PolicyRule,
-)
+from netfw.policy.conditions import Conditions
+from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.model import ForwardPolicy, Policy
+from netfw.policy.rule import Action, PolicyRule
 from netfw.policy.traffic import Traffic
+from netfw.policy.translation import DnatPolicy
 
 _ALWAYS_ALLOWED_ICMPV6 = frozenset({130, 131, 132, 143, 133, 134, 135, 136})
 """MLD and neighbour discovery, without which an IPv6 host cannot be reached at all."""

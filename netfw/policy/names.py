@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from netfw.ir.net import Net
 from netfw.policy.definitions import Definitions
+from netfw.policy.endpoint import Endpoint
 from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import read_words
-from netfw.policy.model import Endpoint
 from netfw.policy.net_literal import is_net_literal, parse_net
 from netfw.policy.service_literal import ANY_WORD, format_service, is_literal, parse_service
 from netfw.policy.source import Node, Scalar, Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from netfw.ir.names import MAX_INTERFACE_NAME
+from netfw.policy.endpoint import Endpoint, EndpointKind
 from netfw.policy.faults import Faults
 from netfw.policy.fields import check_name, read_entries, read_fields, read_words
-from netfw.policy.model import Endpoint, EndpointKind
 from netfw.policy.names import RESERVED_NAMES
 from netfw.policy.source import Entry, Node, Scalar
 

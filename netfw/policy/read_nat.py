@@ -8,15 +8,16 @@ from netfw.ir.match import PortRange
 from netfw.ir.names import Family
 from netfw.ir.net import parse_address
 from netfw.ir.ruleset import Origin
+from netfw.policy.conditions import conditions_of
 from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import read_fields, read_items, read_word
 from netfw.policy.identity import Draft, name_rules
-from netfw.policy.model import DnatPolicy, MasqueradePolicy, conditions_of
 from netfw.policy.names import Names, listed_words, net_words, service_words
 from netfw.policy.read_rule import read_rule_name
 from netfw.policy.service_literal import LiteralFault, parse_ports
 from netfw.policy.source import Mapping, Node, Scalar, written_form
 from netfw.policy.traffic import PROTOCOLS_WITH_PORTS, Traffic
+from netfw.policy.translation import DnatPolicy, MasqueradePolicy
 
 _FAMILIES = {
     "4": (Family.IPV4,),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from netfw.policy.endpoint import Direction
 from netfw.policy.faults import Faults
 from netfw.policy.fields import Fields, check_name, read_fields, read_items, read_word
 from netfw.policy.identity import name_rules
-from netfw.policy.model import Direction, EndpointPolicy, ForwardPolicy, PolicyRule
+from netfw.policy.model import EndpointPolicy, ForwardPolicy
 from netfw.policy.names import RESERVED_NAMES, Names
 from netfw.policy.read_rule import RuleDraft, read_rule
+from netfw.policy.rule import PolicyRule
 from netfw.policy.source import Node
 
 _KEYS = ("name", "at", "ingress", "egress", "from", "to", "forward")

@@ -9,11 +9,13 @@ from netfw.errors import Where
 from netfw.ir.names import MAX_LOG_PREFIX, Family
 from netfw.ir.net import Net
 from netfw.ir.ruleset import Origin
+from netfw.policy.conditions import conditions_of
+from netfw.policy.endpoint import Direction
 from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import Fields, check_name, parse_decimal, read_fields, read_word
 from netfw.policy.identity import Draft
-from netfw.policy.model import Action, Direction, LogSettings, PolicyRule, conditions_of
 from netfw.policy.names import RESERVED_RULE_NAMES, Names, net_words, service_words
+from netfw.policy.rule import Action, LogSettings, PolicyRule
 from netfw.policy.service_literal import ANY_WORD
 from netfw.policy.source import Mapping, Node, Scalar, Sequence, written_form
 from netfw.policy.traffic import ANY, Traffic

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from netfw.ir.names import Family
-from netfw.policy.model import Action, Direction, Policy, PolicyRule
+from netfw.policy.endpoint import Direction
+from netfw.policy.model import Policy
+from netfw.policy.rule import Action, PolicyRule
 from netfw.policy.traffic import ANY
 from netfw.prove.diagrams import within_memory
 from netfw.prove.finding import Finding, Kind

@@ -13,18 +13,13 @@ from netfw.ir.names import Family, Hook
 from netfw.ir.net import Net
 from netfw.ir.protocols import ICMP, ICMPV6, TCP
 from netfw.ir.target import Dnat, Log, Masquerade, NatRange, Reject, Target
-from netfw.policy.model import (
-    Action,
-    Conditions,
-    Direction,
-    DnatPolicy,
-    Endpoint,
-    LogSettings,
-    Policy,
-    PolicyRule,
-)
+from netfw.policy.conditions import Conditions
+from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.model import Policy
 from netfw.policy.read_rule import PREFIX_END
+from netfw.policy.rule import Action, LogSettings, PolicyRule
 from netfw.policy.traffic import Traffic
+from netfw.policy.translation import DnatPolicy
 from netfw.prove.path import PathKind, translation
 from netfw.prove.space import Bdd, Field, Space
 from netfw.prove.summary import Effect, LogEffect, TranslatedBy

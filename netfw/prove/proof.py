@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Ruleset
-from netfw.policy.model import Endpoint, Policy
+from netfw.policy.endpoint import Endpoint
+from netfw.policy.model import Policy
 from netfw.prove.assertions import Broken, broken_on
 from netfw.prove.chains import named_mark_bits
 from netfw.prove.comparison import Comparison, Difference

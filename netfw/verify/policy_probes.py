@@ -9,7 +9,10 @@ from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.protocols import SCTP, TCP, UDP
 from netfw.ir.ruleset import Origin
-from netfw.policy.model import Direction, DnatPolicy, Endpoint, Policy, PolicyRule
+from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.model import Policy
+from netfw.policy.rule import PolicyRule
+from netfw.policy.translation import DnatPolicy
 from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.situation import Path
 from netfw.verify.layout import Layout, Link

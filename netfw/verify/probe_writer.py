@@ -10,7 +10,8 @@ from netfw.ir.names import Family
 from netfw.ir.protocols import TCP, UDP
 from netfw.ir.ruleset import Origin
 from netfw.policy.judge import Flow, Judge, Verdict, is_about
-from netfw.policy.model import DnatPolicy, Policy
+from netfw.policy.model import Policy
+from netfw.policy.translation import DnatPolicy
 from netfw.traverse.connection import Conntrack
 from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet

@@ -9,8 +9,9 @@ from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.protocols import TCP
 from netfw.policy.builtin_services import BUILTIN_SERVICES
-from netfw.policy.model import Action, Direction, LogSettings, PolicyRule
+from netfw.policy.endpoint import Direction
 from netfw.policy.read import load
+from netfw.policy.rule import Action, LogSettings, PolicyRule
 from netfw.policy.service_literal import format_service, parse_service
 from netfw.policy.traffic import ANY, IcmpKind, Traffic
 

@@ -1,0 +1,71 @@
+"""One rule of a policy: what it does with which packets.
+
+``PolicyRule.conditions(family)`` says which packets a rule is about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from netfw.ir.names import Family
+from netfw.ir.net import Net
+from netfw.ir.ruleset import Origin
+from netfw.policy.conditions import Conditions, conditions_of
+from netfw.policy.traffic import Traffic
+
+
+class Action(Enum):
+    """What a rule does with the packets that it is about. All but LOG decide."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    REJECT = "reject"
+    LOG = "log"
+
+    @property
+    def decides(self) -> bool:
+        """Whether no later rule of the stage is asked."""
+        return self is not Action.LOG
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """How a log rule writes: a prefix, and how many packets at most.
+
+    ``rate`` packets (1 or more) per ``unit`` (sec, min, hour or day); None means all of them.
+    """
+
+    prefix: str
+    rate: int | None
+    unit: str = "min"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRule:
+    """One rule of an ``ingress``, ``egress`` or ``forward`` list.
+
+    ``sources`` and ``destinations`` hold networks of both families; empty means any.
+    ``origin.identity`` is the stable name that the compiled rules carry in their comments.
+    """
+
+    action: Action
+    traffic: tuple[Traffic, ...]
+    sources: tuple[Net, ...]
+    destinations: tuple[Net, ...]
+    origin: Origin
+    log: LogSettings | None = None
+
+    @property
+    def identity(self) -> str:
+        """``policy/name`` or ``policy/action-hash``; unique in the file."""
+        return self.origin.identity
+
+    def conditions(self, family: Family) -> Conditions | None:
+        """What the rule asks of packets of a family, or None if it is not about that family."""
+        return conditions_of(family, self.traffic, self.sources, self.destinations)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families whose packets this rule can be about; never empty in a valid policy."""
+        return tuple(family for family in Family if self.conditions(family) is not None)
