@@ -15,34 +15,13 @@ from netfw.ir.names import Family
 from netfw.ir.protocols import ICMPV6
 from netfw.policy.conditions import Conditions
 from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.flow import Flow, is_about
 from netfw.policy.model import ForwardPolicy, Policy
 from netfw.policy.rule import Action, PolicyRule
-from netfw.policy.traffic import Traffic
 from netfw.policy.translation import DnatPolicy
 
 _ALWAYS_ALLOWED_ICMPV6 = frozenset({130, 131, 132, 143, 133, 134, 135, 136})
 """MLD and neighbour discovery, without which an IPv6 host cannot be reached at all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """A packet as the policy sees it: after destination translation, before source translation.
-
-    An interface name is empty where the packet has none: ``out_interface`` of a packet to this
-    host, ``in_interface`` of one from it. ``translated`` says that its destination was changed by
-    a port forward of this policy.
-    """
-
-    family: Family
-    in_interface: str
-    out_interface: str
-    source: int
-    destination: int
-    protocol: int
-    destination_port: int = 0
-    icmp: tuple[int, int] = (0, 0)
-    state: ConnectionState = ConnectionState.NEW
-    translated: bool = False
 
 
 class Verdict(Enum):
@@ -168,31 +147,3 @@ def _is_between(
     return (not forward.sources or came_by in forward.sources) and (
         not forward.destinations or leaves_by in forward.destinations
     )
-
-
-def is_about(conditions: Conditions | None, flow: Flow) -> bool:
-    """Whether a packet meets a rule's conditions."""
-    if conditions is None:
-        return False
-    return (
-        any(is_of_kind(kind, flow) for kind in conditions.traffic)
-        and (not conditions.sources or any(flow.source in net for net in conditions.sources))
-        and (
-            not conditions.destinations
-            or any(flow.destination in net for net in conditions.destinations)
-        )
-    )
-
-
-def is_of_kind(kind: Traffic, flow: Flow) -> bool:
-    """Whether a packet is of a kind of traffic."""
-    if kind.protocol is None:
-        return True
-    if kind.protocol != flow.protocol:
-        return False
-    if kind.ports is not None and flow.destination_port not in kind.ports:
-        return False
-    if kind.icmp is not None:
-        low, high = kind.icmp.codes
-        return flow.icmp[0] == kind.icmp.type and low <= flow.icmp[1] <= high
-    return True

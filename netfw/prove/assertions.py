@@ -12,9 +12,10 @@ from netfw.policy.assertion import Addresses, Assertion
 from netfw.policy.model import Policy
 from netfw.prove.diagrams import within_memory
 from netfw.prove.interfaces import Interfaces, patterns_of_policy
+from netfw.prove.meaning import Meaning
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind, possible
-from netfw.prove.policy_sets import NEIGHBOUR_TYPES, Meaning, PolicySets
+from netfw.prove.policy_sets import NEIGHBOUR_TYPES, PolicySets
 from netfw.prove.space import Bdd, Field, Space
 
 
@@ -64,10 +65,10 @@ def described(sets: PolicySets, assertion: Assertion, kind: PathKind) -> Bdd:
     found = space.in_state(*states) & _on_path(space, kind) & possible(space)
     found &= ~space.flag(Field.FRAGMENT)
     if assertion.inputs:
-        found &= sets.at_any(Field.IN_INTERFACE, assertion.inputs)
+        found &= sets.conditions.at_any(Field.IN_INTERFACE, assertion.inputs)
     if assertion.outputs:
-        found &= sets.at_any(Field.OUT_INTERFACE, assertion.outputs)
-    found &= space.any_of(sets.of_kind(traffic) for traffic in assertion.traffic)
+        found &= sets.conditions.at_any(Field.OUT_INTERFACE, assertion.outputs)
+    found &= space.any_of(sets.conditions.of_kind(traffic) for traffic in assertion.traffic)
     for side, addresses in (
         (Field.SOURCE, assertion.sources),
         (Field.DESTINATION, assertion.destinations),

@@ -9,9 +9,10 @@ from netfw.ir.mark_field import MarkField
 from netfw.ir.names import Family, TableName
 from netfw.ir.ruleset import Rule
 from netfw.ir.target import Drop, Reject
+from netfw.prove.meaning import Meaning
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind
-from netfw.prove.policy_sets import Meaning, PolicySets
+from netfw.prove.policy_sets import PolicySets
 from netfw.prove.space import Bdd, Field, Space, bits_of, mark_bit
 from netfw.prove.summary import (
     AcceptedBy,
@@ -122,7 +123,7 @@ class Comparison:
     def _of_marks(self, answer: Summary, meaning: Meaning) -> Iterator[Difference]:
         space, bits = self.space, self.bits
         judged = space.any_of([meaning.allowed, meaning.denied, *meaning.rejected.values()])
-        hosts = self.sets.at_any(Field.IN_INTERFACE, self.sets.policy.hosts)
+        hosts = self.sets.conditions.at_any(Field.IN_INTERFACE, self.sets.policy.hosts)
         expected = {
             bits.accept: meaning.allowed,
             bits.checked: judged,

@@ -13,8 +13,9 @@ from netfw.policy.traffic import ANY
 from netfw.prove.diagrams import within_memory
 from netfw.prove.finding import Finding, Kind
 from netfw.prove.interfaces import Interfaces, patterns_of_policy
+from netfw.prove.meaning import Outcome, outcome_of, then_outcome
 from netfw.prove.path import PathKind, possible
-from netfw.prove.policy_sets import Outcome, PolicySets, Stage, outcome_of, then_outcome
+from netfw.prove.policy_sets import PolicySets, Stage
 from netfw.prove.space import Bdd, Space
 
 _SHADOWERS_NAMED = 3

@@ -13,7 +13,8 @@ from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.ruleset import Ruleset
 from netfw.ir.target import Dnat
-from netfw.policy.judge import Flow, Judge, Judgement, is_about
+from netfw.policy.flow import Flow, is_about
+from netfw.policy.judge import Judge, Judgement
 from netfw.policy.model import Policy
 from netfw.prove.packet_of import Example
 from netfw.traverse.connection import AssumedConntrack

@@ -16,8 +16,9 @@ from netfw.prove.chains import named_mark_bits
 from netfw.prove.comparison import Comparison, Difference
 from netfw.prove.diagrams import within_memory
 from netfw.prove.interfaces import Interfaces, patterns_of_policy, patterns_of_ruleset
+from netfw.prove.meaning import Meaning
 from netfw.prove.path import PathKind, Paths
-from netfw.prove.policy_sets import Meaning, PolicySets
+from netfw.prove.policy_sets import PolicySets
 from netfw.prove.space import Bdd, Field, Space
 
 
@@ -117,15 +118,16 @@ def _sizes(
 
 
 def _ways(sets: PolicySets, kind: PathKind) -> Iterator[tuple[str, str, Bdd]]:
+    at = sets.conditions.at
     ends: tuple[Endpoint, ...] = sets.policy.endpoints
     if kind is PathKind.IN:
-        yield from ((end.name, "", sets.at(Field.IN_INTERFACE, end)) for end in ends)
+        yield from ((end.name, "", at(Field.IN_INTERFACE, end)) for end in ends)
     elif kind is PathKind.OUT:
-        yield from (("", end.name, sets.at(Field.OUT_INTERFACE, end)) for end in ends)
+        yield from (("", end.name, at(Field.OUT_INTERFACE, end)) for end in ends)
     else:
         for a in ends:
             for b in ends:
-                those = sets.at(Field.IN_INTERFACE, a) & sets.at(Field.OUT_INTERFACE, b)
+                those = at(Field.IN_INTERFACE, a) & sets.conditions.at(Field.OUT_INTERFACE, b)
                 yield a.name, b.name, those
 
 

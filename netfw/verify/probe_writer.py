@@ -9,7 +9,8 @@ from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.protocols import TCP, UDP
 from netfw.ir.ruleset import Origin
-from netfw.policy.judge import Flow, Judge, Verdict, is_about
+from netfw.policy.flow import Flow, is_about
+from netfw.policy.judge import Judge, Verdict
 from netfw.policy.model import Policy
 from netfw.policy.translation import DnatPolicy
 from netfw.traverse.connection import Conntrack

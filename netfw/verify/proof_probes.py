@@ -26,9 +26,10 @@ from netfw.ir.ruleset import Origin, Rule, Ruleset
 from netfw.policy.assertion import Assertion
 from netfw.prove.assertions import described, paths_of
 from netfw.prove.diagrams import within_memory
+from netfw.prove.meaning import Meaning
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind, Paths
-from netfw.prove.policy_sets import Meaning, PolicySets
+from netfw.prove.policy_sets import PolicySets
 from netfw.prove.proof import space_for
 from netfw.prove.reach import Hit, Place, Reach
 from netfw.prove.space import Bdd, Field, Space

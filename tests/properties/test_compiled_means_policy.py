@@ -32,7 +32,8 @@ from netfw.ir.names import Family, Hook, TableName
 from netfw.ir.net import Net
 from netfw.ir.ruleset import Rule, Table
 from netfw.ir.target import Accept, Drop, Goto, Jump, Log, Reject, Return, SetMark
-from netfw.policy.judge import Flow, Verdict, judge
+from netfw.policy.flow import Flow
+from netfw.policy.judge import Verdict, judge
 from netfw.policy.model import Policy
 from netfw.policy.read import load
 

@@ -1,0 +1,69 @@
+"""What a policy wants of every packet on a path, and how rules decide one behind the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from netfw.ir.match import LimitMatch
+from netfw.ir.target import Log, Target
+from netfw.policy.read_rule import PREFIX_END
+from netfw.policy.rule import Action, LogSettings, PolicyRule
+from netfw.prove.space import Bdd, Space
+from netfw.prove.summary import Effect, LogEffect
+
+
+@dataclass(slots=True)
+class Meaning:
+    """What a policy wants on a path, for packets as they arrive; the sets are disjoint.
+
+    What is in none of ``allowed``, ``denied`` and ``rejected`` is not covered.
+    """
+
+    allowed: Bdd
+    denied: Bdd
+    rejected: dict[Target, Bdd]
+    effects: dict[Effect, Bdd] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a list of rules decides, before states and defaults."""
+
+    decided: Bdd
+    allowed: Bdd
+    rejected: Bdd
+    logged: dict[Effect, Bdd]
+
+
+def outcome_of(space: Space, rule: PolicyRule, those: Bdd) -> Outcome:
+    """What a single rule decides of the packets it is about."""
+    nobody = space.false
+    if rule.action is Action.LOG:
+        assert rule.log is not None
+        return Outcome(nobody, nobody, nobody, {_log_effect(rule.log): those})
+    return Outcome(
+        those,
+        those if rule.action is Action.ALLOW else nobody,
+        those if rule.action is Action.REJECT else nobody,
+        {},
+    )
+
+
+def then_outcome(first: Outcome, second: Outcome) -> Outcome:
+    """One list of rules, then another for what the first leaves undecided."""
+    open_ = ~first.decided
+    logged = dict(first.logged)
+    for what, those in second.logged.items():
+        late = open_ & those
+        logged[what] = logged[what] | late if what in logged else late
+    return Outcome(
+        first.decided | second.decided,
+        first.allowed | (open_ & second.allowed),
+        first.rejected | (open_ & second.rejected),
+        logged,
+    )
+
+
+def _log_effect(log: LogSettings) -> LogEffect:
+    limit = None if log.rate is None else LimitMatch(log.rate, log.unit).as_kept
+    return LogEffect(Log(prefix=log.prefix + PREFIX_END), limit)
