@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from netfw.compiler import chain_name
+from netfw.compiler.build_early import acts_early
+from netfw.compiler.build_exit import judge_later
+from netfw.compiler.build_forward import has_forward_stage
 from netfw.compiler.draft import Draft, make_rule
-from netfw.compiler.stage import allow_neighbours
+from netfw.compiler.stage import into_chain
 from netfw.compiler.term import InterfacePair, interface_matches
+from netfw.compiler.verdict import accept, drop
 from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match, ProtocolMatch, Way
 from netfw.ir.names import Family, Hook, TableName
 from netfw.ir.protocols import ICMPV6
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
-from netfw.ir.target import Accept, Drop, Jump
+from netfw.ir.target import Jump
+from netfw.policy.defaults import Handling
 from netfw.policy.endpoint import Direction, Endpoint
 
 
@@ -33,19 +38,29 @@ def _input(draft: Draft) -> list[Rule]:
     for endpoint in draft.policy.endpoints:
         if endpoint.is_host:
             rules += _into_stage(endpoint, Direction.INGRESS, Way.IN)
-        elif draft.family is Family.IPV6:
+        elif draft.family is Family.IPV6 and draft.policy.neighbour_grants:
             rules += _from_neighbour(draft, endpoint)
         else:
             rules += _into_stage(endpoint, Direction.EGRESS, Way.IN)
-    return [*rules, _accept(draft), _drop(draft)] if rules else []
+    early = [accept(draft)] if acts_early(draft, Direction.INGRESS) else []
+    return [*early, *rules, accept(draft), drop(draft)] if rules else []
 
 
 def _from_neighbour(draft: Draft, endpoint: Endpoint) -> list[Rule]:
     """A workload may talk to this host as to its neighbour. Only here, and not in its stage:
     that also judges what is forwarded, which no neighbour discovery is."""
-    sound = ConntrackMatch(frozenset({ConnectionState.INVALID}), negate=True)
+    sound: tuple[Match, ...] = ()
+    if draft.policy.defaults.invalid is not Handling.ASK:
+        sound = (ConntrackMatch(frozenset({ConnectionState.INVALID}), negate=True),)
+    (grant,) = draft.policy.neighbour_grants
     neighbours = [
-        allow_neighbours(endpoint, *interface_matches((name, None)), ProtocolMatch(ICMPV6), sound)
+        into_chain(
+            grant.origin,
+            chain_name.NEIGHBOUR,
+            *interface_matches((name, None)),
+            ProtocolMatch(ICMPV6),
+            *sound,
+        )
         for name in endpoint.interfaces
     ]
     undecided = MarkMatch(draft.field.was_checked, negate=True)
@@ -59,7 +74,11 @@ def _output(draft: Draft) -> list[Rule]:
     for endpoint in draft.policy.hosts:
         if draft.policy.is_covered(endpoint, Direction.EGRESS):
             rules += _into_stage(endpoint, Direction.EGRESS, Way.OUT)
-    return [*rules, _accept(draft), _drop(draft)] if rules else []
+    if not rules and not acts_early(draft, Direction.EGRESS):
+        return []
+    early = [accept(draft)] if acts_early(draft, Direction.EGRESS) else []
+    late = judge_later(draft) if rules else []
+    return [*early, *late, *rules, accept(draft), drop(draft)]
 
 
 def _forward(draft: Draft) -> list[Rule]:
@@ -69,16 +88,19 @@ def _forward(draft: Draft) -> list[Rule]:
     for endpoint in workloads:
         rules += _into_stage(endpoint, Direction.EGRESS, Way.IN)
     if workloads:
-        rules.append(_drop(draft))
-    if draft.policy.forward_policies:
-        where = draft.policy.forward_policies[0].where
+        rules.append(drop(draft))
+    if has_forward_stage(draft):
+        policies = draft.policy.forward_policies
+        where = policies[0].where if policies else draft.file
         origin = Origin(where, "stage/forward", "the forward policies")
-        rules += [make_rule(origin, Jump(chain_name.FORWARD_STAGE)), _drop(draft)]
+        rules += [into_chain(origin, chain_name.FORWARD_STAGE), drop(draft)]
     for endpoint in workloads:
         rules += _into_stage(endpoint, Direction.INGRESS, Way.OUT)
     if workloads:
-        rules.append(_drop(draft))
-    return [*rules, _accept(draft)] if rules else []
+        rules.append(drop(draft))
+    if not rules and not acts_early(draft, Direction.INGRESS):
+        return []
+    return [*rules, accept(draft)]
 
 
 def _into_stage(endpoint: Endpoint, direction: Direction, way: Way, *matches: Match) -> list[Rule]:
@@ -93,13 +115,3 @@ def _into_stage(endpoint: Endpoint, direction: Direction, way: Way, *matches: Ma
         pair: InterfacePair = (name, None) if way is Way.IN else (None, name)
         rules.append(make_rule(origin, Jump(chain), *interface_matches(pair), *matches))
     return rules
-
-
-def _accept(draft: Draft) -> Rule:
-    origin = Origin(draft.file, "verdict/accept", "checked and accepted")
-    return make_rule(origin, Accept(), MarkMatch(draft.field.accepted))
-
-
-def _drop(draft: Draft) -> Rule:
-    origin = Origin(draft.file, "verdict/drop", "checked and not accepted")
-    return make_rule(origin, Drop(), MarkMatch(draft.field.denied))

@@ -4,40 +4,100 @@ from __future__ import annotations
 
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft
-from netfw.compiler.policy_rule import compile_rule
+from netfw.compiler.policy_rule import Place, compile_rule
 from netfw.compiler.stage import (
     INLINE_RULES,
-    allow_neighbours,
+    add_grants,
     call_chain,
     end_stage,
-    return_if_decided,
+    next_stage,
+    start_host_stage,
     start_stage,
 )
-from netfw.ir.match import ProtocolMatch
-from netfw.ir.names import Family, TableName
-from netfw.ir.protocols import ICMPV6
-from netfw.ir.ruleset import Chain, Origin
+from netfw.compiler.tier_chains import passes, place_tiers
+from netfw.ir.names import TableName
+from netfw.ir.ruleset import Chain, Origin, Rule
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.model import EndpointPolicy
+from netfw.policy.tier import Acts
 
 _DIRECTIONS = (Direction.INGRESS, Direction.EGRESS)
 
 
 def build_endpoints(draft: Draft) -> Draft:
-    """Make the chains of policies that are used at several endpoints, then the stages."""
-    policies = [
-        _policy_chain(draft, policy, direction)
-        for policy in draft.policy.endpoint_policies
-        for direction in _DIRECTIONS
-        if _has_own_chain(draft, policy, direction)
-    ]
-    stages = [
-        _stage(draft, endpoint, direction)
-        for endpoint in draft.policy.endpoints
-        for direction in _DIRECTIONS
-        if draft.policy.is_covered(endpoint, direction)
-    ]
-    return draft.with_chains(TableName.FILTER, *policies, *stages)
+    """Make the stages, and the chains of policies that are used at several endpoints."""
+    for endpoint in draft.policy.endpoints:
+        for direction in _DIRECTIONS:
+            if draft.policy.is_covered(endpoint, direction):
+                draft = add_stage(draft, TableName.FILTER, endpoint, direction)
+    return draft
+
+
+def add_stage(draft: Draft, table: TableName, endpoint: Endpoint, direction: Direction) -> Draft:
+    """A draft with the stage of an endpoint in a table: filter, or mangle for what leaves and
+    was redirected."""
+    owner, where = endpoint.name, endpoint.where
+    rules: list[Rule] = []
+    if endpoint.is_host:
+        draft = add_grants(draft, table, direction)
+        rules += start_host_stage(draft, endpoint, direction)
+    else:
+        if direction is Direction.INGRESS:
+            # what enters a workload has been through the stages of where it came from
+            rules.append(next_stage(draft, owner, where))
+        rules += start_stage(draft, owner, where)
+    draft, judging = place_policies(draft, table, endpoint, direction)
+    rules += [*judging, end_stage(owner, where)]
+    name = chain_name.chain_of_endpoint(endpoint, direction)
+    return draft.with_chains(table, Chain(name, tuple(rules)))
+
+
+def place_policies(
+    draft: Draft,
+    table: TableName,
+    endpoint: Endpoint,
+    direction: Direction,
+    acts: Acts = Acts.NORMAL,
+) -> tuple[Draft, list[Rule]]:
+    """The rules of the policies at an endpoint, and the draft with the chains that they call."""
+    shared: dict[str, Chain] = {}
+
+    def place_policy(policy: EndpointPolicy, place: Place) -> list[Rule]:
+        rules = policy.rules(direction)
+        if not _has_own_chain(draft, policy, direction):
+            return [
+                compiled
+                for rule in rules
+                for compiled in compile_rule(rule, draft.family, place=place)
+            ]
+        can_pass = passes(rules)
+        name = chain_name.chain_of_policy(policy.name, direction)
+        inside = Place(place.can_reject, is_called=True)
+        shared[name] = Chain(
+            name,
+            tuple(
+                compiled
+                for rule in rules
+                for compiled in compile_rule(rule, draft.family, place=inside)
+            ),
+        )
+        origin = Origin(
+            policy.where, f"policy/{policy.name}", f"policy {policy.name}, {direction.value}"
+        )
+        return call_chain(draft, name, origin, can_pass=can_pass)
+
+    rules, chains = place_tiers(
+        draft,
+        chain_name.chain_of_endpoint(endpoint, direction, acts),
+        endpoint.where,
+        draft.policy.policies_at(endpoint, direction, acts),
+        lambda policy: policy.rules(direction),
+        place_policy,
+        can_reject=table is TableName.FILTER,
+        is_early=acts.is_early,
+    )
+    missing = [c for c in shared.values() if draft.find_chain(table, c.name) is None]
+    return draft.with_chains(table, *missing, *chains), rules
 
 
 def _has_own_chain(draft: Draft, policy: EndpointPolicy, direction: Direction) -> bool:
@@ -46,35 +106,3 @@ def _has_own_chain(draft: Draft, policy: EndpointPolicy, direction: Direction) -
     if len(policy.at) == 1 or len(rules) * len(policy.at) <= INLINE_RULES:
         return False
     return any(draft.family in rule.families for rule in rules)
-
-
-def _policy_chain(draft: Draft, policy: EndpointPolicy, direction: Direction) -> Chain:
-    rules = [
-        compiled
-        for rule in policy.rules(direction)
-        for compiled in compile_rule(rule, draft.family)
-    ]
-    return Chain(chain_name.chain_of_policy(policy.name, direction), tuple(rules))
-
-
-def _stage(draft: Draft, endpoint: Endpoint, direction: Direction) -> Chain:
-    # what enters a workload has been through the stages of where it came from
-    is_later = not endpoint.is_host and direction is Direction.INGRESS
-    rules = start_stage(draft, endpoint.name, endpoint.where, is_later=is_later)
-    if endpoint.is_host and draft.family is Family.IPV6:
-        # what a workload says to its neighbour, this host, is allowed at INPUT: not forwarded
-        rules += [allow_neighbours(endpoint, ProtocolMatch(ICMPV6)), return_if_decided(draft)]
-    for policy in draft.policy.policies_at(endpoint, direction):
-        if _has_own_chain(draft, policy, direction):
-            chain = chain_name.chain_of_policy(policy.name, direction)
-            origin = Origin(
-                policy.where,
-                f"policy/{policy.name}",
-                f"policy {policy.name}, {direction.value}",
-            )
-            rules += call_chain(draft, chain, origin)
-            continue
-        for rule in policy.rules(direction):
-            rules += compile_rule(rule, draft.family)
-    rules.append(end_stage(endpoint.name, endpoint.where))
-    return Chain(chain_name.chain_of_endpoint(endpoint, direction), tuple(rules))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from netfw.compiler import chain_name
+from netfw.compiler.build_early import accepted_on_arrival
 from netfw.compiler.draft import Draft, make_rule
-from netfw.compiler.policy_rule import compile_rule
+from netfw.compiler.policy_rule import Place, compile_rule
 from netfw.compiler.stage import (
     INLINE_RULES,
     call_chain,
     end_stage,
+    next_stage,
     start_stage,
 )
 from netfw.compiler.term import InterfacePair, expand_conditions, interface_matches
+from netfw.compiler.tier_chains import passes, place_tiers
 from netfw.ir.match import ConnectionState, ConntrackMatch
 from netfw.ir.names import Family, TableName
 from netfw.ir.ruleset import Chain, Origin, Rule
@@ -24,18 +27,34 @@ OWNER = "forward"
 """What the identities of the stage's own rules start with."""
 
 
+def has_forward_stage(draft: Draft) -> bool:
+    """Whether any forwarded packet is judged by the forward policies."""
+    return any(
+        draft.policy.is_covered(endpoint, Direction.FORWARD) for endpoint in draft.policy.endpoints
+    )
+
+
 def build_forward(draft: Draft) -> Draft:
     """Make the stage, its entrance, and a chain for each policy with more than a few rules."""
     policies = draft.policy.forward_policies
-    if not policies:
+    if not has_forward_stage(draft):
         return draft
-    where = policies[0].where
-    # every workload has a stage of its own for what it sends, and that comes first
-    is_later = bool(draft.policy.workloads)
-    rules = start_stage(draft, OWNER, where, is_later=is_later)
+    where = policies[0].where if policies else draft.file
+    rules: list[Rule] = []
+    if draft.policy.workloads:
+        # every workload has a stage of its own for what it sends, and that comes first
+        rules.append(next_stage(draft, OWNER, where))
+    rules += start_stage(draft, OWNER, where)
     chains: list[Chain] = []
-    for policy in policies:
-        rules += _place_policy(draft, policy, chains)
+    judging, tiers = place_tiers(
+        draft,
+        chain_name.FORWARD_STAGE,
+        where,
+        policies,
+        lambda policy: policy.rules,
+        lambda policy, place: _place_policy(draft, policy, place, chains),
+    )
+    rules += judging
     for dnat in draft.policy.dnats:
         rules += _allow_translated(dnat, draft.family)
     rules.append(end_stage(OWNER, where))
@@ -44,12 +63,13 @@ def build_forward(draft: Draft) -> Draft:
         _entrance(draft),
         Chain(chain_name.FORWARD_RULES, tuple(rules)),
         *chains,
+        *tiers,
     )
 
 
 def _entrance(draft: Draft) -> Chain:
     """Into the stage for what comes in or leaves by a named endpoint, by goto: once at most."""
-    rules = []
+    rules = accepted_on_arrival(draft)
     for endpoint in draft.policy.endpoints:
         if not draft.policy.is_covered(endpoint, Direction.FORWARD):
             continue
@@ -67,22 +87,29 @@ def _entrance(draft: Draft) -> Chain:
     return Chain(chain_name.FORWARD_STAGE, tuple(rules))
 
 
-def _place_policy(draft: Draft, policy: ForwardPolicy, chains: list[Chain]) -> list[Rule]:
+def _place_policy(
+    draft: Draft, policy: ForwardPolicy, place: Place, chains: list[Chain]
+) -> list[Rule]:
     """The policy's rules with their interfaces, or a call of its chain with them."""
     pairs = _pairs(policy)
     if len(policy.rules) * len(pairs) <= INLINE_RULES:
         return [
             compiled
             for rule in policy.rules
-            for compiled in compile_rule(rule, draft.family, pairs)
+            for compiled in compile_rule(rule, draft.family, pairs, place)
         ]
-    rules = [compiled for rule in policy.rules for compiled in compile_rule(rule, draft.family)]
+    inside = Place(place.can_reject, is_called=True)
+    rules = [
+        compiled
+        for rule in policy.rules
+        for compiled in compile_rule(rule, draft.family, place=inside)
+    ]
     if not rules:
         return []
     name = chain_name.chain_of_policy(policy.name, Direction.FORWARD)
     chains.append(Chain(name, tuple(rules)))
     origin = Origin(policy.where, f"policy/{policy.name}", f"policy {policy.name}")
-    return call_chain(draft, name, origin, pairs)
+    return call_chain(draft, name, origin, pairs, can_pass=passes(policy.rules))
 
 
 def _allow_translated(dnat: DnatPolicy, family: Family) -> list[Rule]:

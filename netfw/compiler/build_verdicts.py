@@ -8,7 +8,7 @@ from netfw.ir.match import IcmpMatch, ProtocolMatch
 from netfw.ir.names import Family, TableName
 from netfw.ir.protocols import ICMPV6, TCP
 from netfw.ir.ruleset import Chain, Origin, Rule
-from netfw.ir.target import Goto, Jump, Reject, SetMark
+from netfw.ir.target import Ct, Goto, Jump, Reject, SetMark
 
 _NEIGHBOUR_TYPES = (
     (133, "router-solicitation"),
@@ -30,28 +30,39 @@ _UNREACHABLE = {
 
 def build_verdicts(draft: Draft) -> Draft:
     """Make those verdict chains that some rule goes to."""
-    made = (
-        _neighbour_chain(draft),
-        _mark_chain(draft, chain_name.ALLOW, "allow"),
-        _mark_chain(draft, chain_name.DENY, "deny"),
-        _reject_chain(draft),
-    )
-    for chain in made:
-        if _is_called(draft, chain.name):
-            draft = draft.with_chains(TableName.FILTER, chain)
+    for table in (TableName.RAW, TableName.MANGLE, TableName.FILTER):
+        for chain in (
+            _neighbour_chain(draft),
+            _allow_chain(draft, table),
+            Chain(chain_name.DENY, (_mark(draft, "deny"),)),
+            _pass_chain(draft),
+            _reject_chain(draft),
+        ):
+            if _is_called(draft, table, chain.name):
+                draft = draft.with_chains(table, chain)
     return draft
 
 
-def _is_called(draft: Draft, name: str) -> bool:
+def _is_called(draft: Draft, table: TableName, name: str) -> bool:
     return any(
         isinstance(rule.target, Goto | Jump) and rule.target.chain == name
-        for chain in draft.in_table(TableName.FILTER)
+        for chain in draft.in_table(table)
         for rule in chain.rules
     )
 
 
-def _mark_chain(draft: Draft, name: str, word: str) -> Chain:
-    return Chain(name, (_mark(draft, word),))
+def _allow_chain(draft: Draft, table: TableName) -> Chain:
+    """In raw, what is allowed is not tracked either."""
+    rules = [_mark(draft, "allow")]
+    if table is TableName.RAW:
+        origin = Origin(draft.file, "verdict/untracked", "allowed without connection tracking")
+        rules.append(make_rule(origin, Ct(notrack=True)))
+    return Chain(chain_name.ALLOW, tuple(rules))
+
+
+def _pass_chain(draft: Draft) -> Chain:
+    origin = Origin(draft.file, "verdict/pass", "on to the next tier")
+    return Chain(chain_name.PASS, (make_rule(origin, SetMark(draft.field.scratch_set)),))
 
 
 def _mark(draft: Draft, word: str) -> Rule:

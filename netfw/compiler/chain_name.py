@@ -8,10 +8,25 @@ import hashlib
 from netfw.ir.names import MAX_CHAIN_NAME
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX
 from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.tier import Acts, Tier
 
 ALLOW = OWN_CHAIN_PREFIX + "ALLOW"
 DENY = OWN_CHAIN_PREFIX + "DENY"
 REJECT = OWN_CHAIN_PREFIX + "REJECT"
+PASS = OWN_CHAIN_PREFIX + "PASS"
+GRANTS = {
+    (Direction.INGRESS, True): OWN_CHAIN_PREFIX + "FAILSAFE-IN",
+    (Direction.EGRESS, True): OWN_CHAIN_PREFIX + "FAILSAFE-OUT",
+    (Direction.INGRESS, False): OWN_CHAIN_PREFIX + "BASICS-IN",
+    (Direction.EGRESS, False): OWN_CHAIN_PREFIX + "BASICS-OUT",
+}
+"""What is let through before the rules; True: also where it belongs to no connection."""
+EARLY = {
+    (Acts.UNTRACKED, Direction.INGRESS): OWN_CHAIN_PREFIX + "RAW-IN",
+    (Acts.UNTRACKED, Direction.EGRESS): OWN_CHAIN_PREFIX + "RAW-OUT",
+    (Acts.PRE_DNAT, Direction.INGRESS): OWN_CHAIN_PREFIX + "PRE",
+}
+LATE = OWN_CHAIN_PREFIX + "LATE"
 NEIGHBOUR = OWN_CHAIN_PREFIX + "NEIGHBOUR"
 FORWARD_STAGE = OWN_CHAIN_PREFIX + "FORWARD-STAGE"
 FORWARD_RULES = OWN_CHAIN_PREFIX + "FORWARD-RULES"
@@ -21,8 +36,11 @@ _HASH = 7
 meet with a chance of 1 to 70,000, and then the ruleset is refused, not wrong."""
 
 
-def chain_of_endpoint(endpoint: Endpoint, direction: Direction) -> str:
-    """The chain that judges a direction of an endpoint: ``NETFW-IN-wan``, ``NETFW-TO-pods``."""
+def chain_of_endpoint(endpoint: Endpoint, direction: Direction, acts: Acts = Acts.NORMAL) -> str:
+    """The chain that judges a direction of an endpoint: ``NETFW-IN-wan``, ``NETFW-TO-pods``,
+    ``NETFW-PRE-wan``."""
+    if acts.is_early:
+        return _name(EARLY[acts, direction].removeprefix(OWN_CHAIN_PREFIX) + "-", endpoint.name)
     ingress = direction is Direction.INGRESS
     if endpoint.is_host:
         return _name("IN-" if ingress else "OUT-", endpoint.name)
@@ -36,6 +54,14 @@ def chain_of_policy(policy_name: str, direction: Direction) -> str:
     """
     suffix = {Direction.INGRESS: "-IN", Direction.EGRESS: "-OUT", Direction.FORWARD: ""}
     return _name("P-", policy_name, suffix[direction])
+
+
+def chain_of_tier(stage: str, tier: Tier) -> str:
+    """The chain of a tier in a stage: ``NETFW-IN-wan-T-platform``.
+
+    Names in a policy are in lower case, so that ``-T-`` can be no part of one.
+    """
+    return _name("", f"{stage.removeprefix(OWN_CHAIN_PREFIX)}-T-{tier.name}")
 
 
 def _name(prefix: str, name: str, suffix: str = "") -> str:

@@ -130,9 +130,12 @@ def _check_target(
     match rule.target:
         case SetMark(mark=mark):
             yield from _check_mark(mark, field)
-        case Accept() | Drop():
+        case Accept():
             if table is not TableName.FILTER:
-                yield "a verdict outside of filter"
+                yield "ACCEPT outside of filter"
+        case Drop():
+            if table is TableName.NAT:
+                yield "DROP in nat, which most packets do not meet"
         case Reject(kind=kind):
             if table is not TableName.FILTER or not hooks <= _REJECT_HOOKS:
                 yield "REJECT is legal in filter only"

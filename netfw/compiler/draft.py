@@ -38,6 +38,17 @@ class Draft:
             self, chains={**self.chains, table: self.chains.get(table, ()) + tuple(chains)}
         )
 
+    def with_rules(self, table: TableName, name: str, *rules: Rule) -> Draft:
+        """This draft with rules at the end of a chain, which is made if it is not there yet."""
+        chains = self.in_table(table)
+        if self.find_chain(table, name) is None:
+            return self.with_chains(table, Chain(name, rules))
+        extended = tuple(
+            replace(chain, rules=chain.rules + rules) if chain.name == name else chain
+            for chain in chains
+        )
+        return replace(self, chains={**self.chains, table: extended})
+
     def in_table(self, table: TableName) -> tuple[Chain, ...]:
         """The chains of a table so far."""
         return self.chains.get(table, ())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from netfw.compiler.attach_hooks import attach_hooks
 from netfw.compiler.build_dispatch import build_dispatch
+from netfw.compiler.build_early import build_early
 from netfw.compiler.build_endpoints import build_endpoints
+from netfw.compiler.build_exit import build_exit
 from netfw.compiler.build_forward import build_forward
 from netfw.compiler.build_marks import build_marks
 from netfw.compiler.build_nat import build_nat
@@ -20,9 +22,11 @@ from netfw.policy.model import Policy
 
 PASSES: tuple[Pass, ...] = (
     build_marks,
+    build_early,
     build_endpoints,
     build_forward,
     build_dispatch,
+    build_exit,
     build_verdicts,
     build_nat,
     attach_hooks,

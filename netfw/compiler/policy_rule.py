@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from netfw.compiler import chain_name
 from netfw.compiler.draft import make_rule
@@ -12,7 +13,7 @@ from netfw.errors import PolicyError
 from netfw.ir.match import Match
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Rule
-from netfw.ir.target import Goto, Log, Target
+from netfw.ir.target import Goto, Log, Return, Target
 from netfw.policy.conditions import Conditions
 from netfw.policy.read_rule import PREFIX_END
 from netfw.policy.rule import Action, PolicyRule
@@ -27,8 +28,27 @@ _VERDICT_CHAINS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a policy's rules stand.
+
+    ``can_reject``: REJECT is legal there (the filter table). ``is_called``: in a chain that a tier
+    calls, so that RETURN would not leave the tier.
+    """
+
+    can_reject: bool = True
+    is_called: bool = False
+
+
+PLAIN = Place()
+"""In a stage of the filter table."""
+
+
 def compile_rule(
-    rule: PolicyRule, family: Family, pairs: Sequence[InterfacePair] = ANY_PAIR
+    rule: PolicyRule,
+    family: Family,
+    pairs: Sequence[InterfacePair] = ANY_PAIR,
+    place: Place = PLAIN,
 ) -> tuple[Rule, ...]:
     """The rules for a family, none if the rule is not about it.
 
@@ -38,7 +58,7 @@ def compile_rule(
     if conditions is None:
         return ()
     check_size(rule, conditions, pairs)
-    target = _target(rule)
+    target = _target(rule, place)
     limit = _limit(rule)
     return tuple(
         make_rule(rule.origin, target, *term, *limit)
@@ -57,9 +77,13 @@ def check_size(rule: PolicyRule, conditions: Conditions, pairs: Sequence[Interfa
         )
 
 
-def _target(rule: PolicyRule) -> Target:
+def _target(rule: PolicyRule, place: Place) -> Target:
     if rule.log is not None:
         return Log(prefix=rule.log.prefix + PREFIX_END)
+    if rule.action is Action.PASS:
+        return Goto(chain_name.PASS) if place.is_called else Return()
+    if rule.action is Action.REJECT and not place.can_reject:
+        return Goto(chain_name.DENY)
     return Goto(_VERDICT_CHAINS[rule.action])
 
 

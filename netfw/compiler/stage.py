@@ -8,41 +8,119 @@ from __future__ import annotations
 
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
-from netfw.compiler.term import ANY_PAIR, InterfacePair, interface_matches
+from netfw.compiler.term import ANY_PAIR, InterfacePair, expand_conditions, interface_matches
 from netfw.errors import Where
-from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match
-from netfw.ir.ruleset import Origin, Rule
-from netfw.ir.target import Goto, Jump, Return, SetMark
-from netfw.policy.endpoint import Endpoint
+from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match, ProtocolMatch
+from netfw.ir.names import Family, TableName
+from netfw.ir.protocols import ICMPV6
+from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
+from netfw.ir.target import Goto, Jump, Return, SetMark, Target
+from netfw.policy.defaults import Handling
+from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.grant import NEIGHBOUR_DISCOVERY, Grant
 
 _GOING_ON = frozenset({ConnectionState.ESTABLISHED, ConnectionState.RELATED})
+_INVALID = frozenset({ConnectionState.INVALID})
 
 INLINE_RULES = 4
 """Up to so many rules are repeated where they are needed; more get a chain of their own."""
 
 
-def start_stage(draft: Draft, owner: str, where: Where, *, is_later: bool) -> list[Rule]:
-    """Clear the verdict of an earlier stage, allow what is part of a connection, and deny what
-    belongs to none."""
-    rules = []
-    if is_later:
-        origin = Origin(where, f"{owner}/next-stage", "an earlier stage has allowed this packet")
-        rules.append(make_rule(origin, SetMark(draft.field.undecided)))
-    rules.append(
-        make_rule(
-            Origin(where, f"{owner}/established", "packets of a connection that was allowed"),
-            Goto(chain_name.ALLOW),
-            ConntrackMatch(_GOING_ON),
-        )
-    )
-    rules.append(
-        make_rule(
-            Origin(where, f"{owner}/invalid", "packets that belong to no connection"),
-            Goto(chain_name.DENY),
-            ConntrackMatch(frozenset({ConnectionState.INVALID})),
-        )
-    )
+def next_stage(draft: Draft, owner: str, where: Where) -> Rule:
+    """Clear the verdict of an earlier stage."""
+    origin = Origin(where, f"{owner}/next-stage", "an earlier stage has allowed this packet")
+    return make_rule(origin, SetMark(draft.field.undecided))
+
+
+def established(draft: Draft, owner: str, where: Where) -> list[Rule]:
+    """Allow what is part of a connection, if that is not left to the rules."""
+    if draft.policy.defaults.established is Handling.ASK:
+        return []
+    origin = Origin(where, f"{owner}/established", "packets of a connection that was allowed")
+    return [make_rule(origin, Goto(chain_name.ALLOW), ConntrackMatch(_GOING_ON))]
+
+
+def invalid(draft: Draft, owner: str, where: Where) -> list[Rule]:
+    """Deny what belongs to no connection, or what else the policy wants."""
+    targets = {
+        Handling.DENY: Goto(chain_name.DENY),
+        Handling.ALLOW: Goto(chain_name.ALLOW),
+        Handling.ASK: None,
+    }
+    target = targets[draft.policy.defaults.invalid]
+    if target is None:
+        return []
+    origin = Origin(where, f"{owner}/invalid", "packets that belong to no connection")
+    return [make_rule(origin, target, ConntrackMatch(_INVALID))]
+
+
+def by_state(draft: Draft, target: Target) -> list[Rule]:
+    """What to do with packets that their connection's state alone decides about."""
+    states: set[ConnectionState] = set()
+    if draft.policy.defaults.established is not Handling.ASK:
+        states |= _GOING_ON
+    if draft.policy.defaults.invalid is not Handling.ASK:
+        states |= _INVALID
+    if not states:
+        return []
+    origin = Origin(draft.file, "stage/early", "early policies judge what begins a connection")
+    return [make_rule(origin, target, ConntrackMatch(frozenset(states)))]
+
+
+def start_stage(draft: Draft, owner: str, where: Where) -> list[Rule]:
+    """A stage through which no traffic of this host goes."""
+    return [*established(draft, owner, where), *invalid(draft, owner, where)]
+
+
+def start_host_stage(draft: Draft, endpoint: Endpoint, direction: Direction) -> list[Rule]:
+    """A stage of a host endpoint: what is let through anyway comes before the rules, failsafes
+    before what belongs to no connection."""
+    owner, where = endpoint.name, endpoint.where
+    rules = established(draft, owner, where)
+    rules += _through(draft, direction, before_invalid=True)
+    rules += invalid(draft, owner, where)
+    rules += _through(draft, direction, before_invalid=False)
     return rules
+
+
+def _through(draft: Draft, direction: Direction, *, before_invalid: bool) -> list[Rule]:
+    if not _granted(draft, direction, before_invalid=before_invalid):
+        return []
+    chain = chain_name.GRANTS[direction, before_invalid]
+    what = "before what is invalid" if before_invalid else "before the rules"
+    origin = Origin(draft.file, f"stage/{chain.removeprefix(OWN_CHAIN_PREFIX).lower()}", what)
+    return call_chain(draft, chain, origin)
+
+
+def add_grants(draft: Draft, table: TableName, direction: Direction) -> Draft:
+    """A draft with the chains of what is let through before the rules."""
+    for before_invalid in (True, False):
+        name = chain_name.GRANTS[direction, before_invalid]
+        rules = _granted(draft, direction, before_invalid=before_invalid)
+        if rules and draft.find_chain(table, name) is None:
+            draft = draft.with_chains(table, Chain(name, tuple(rules)))
+    return draft
+
+
+def _granted(draft: Draft, direction: Direction, *, before_invalid: bool) -> list[Rule]:
+    rules: list[Rule] = []
+    for grant in draft.policy.grants(direction):
+        if grant.before_invalid is not before_invalid:
+            continue
+        if grant.traffic != NEIGHBOUR_DISCOVERY:
+            rules += match_granted(draft, grant, Goto(chain_name.ALLOW))
+        elif draft.family is Family.IPV6:
+            goto = Goto(chain_name.NEIGHBOUR)
+            rules.append(make_rule(grant.origin, goto, ProtocolMatch(ICMPV6)))
+    return rules
+
+
+def match_granted(draft: Draft, grant: Grant, target: Target) -> list[Rule]:
+    """Do something with what is granted."""
+    conditions = grant.conditions(draft.family)
+    if conditions is None:
+        return []
+    return [make_rule(grant.origin, target, *term) for term in expand_conditions(conditions)]
 
 
 def end_stage(owner: str, where: Where) -> Rule:
@@ -57,19 +135,25 @@ def return_if_decided(draft: Draft) -> Rule:
     return make_rule(origin, Return(), MarkMatch(draft.field.was_checked))
 
 
-def allow_neighbours(endpoint: Endpoint, *matches: Match) -> Rule:
-    """Without neighbour discovery there is no IPv6. The chain may decide; who calls it looks."""
-    origin = Origin(
-        endpoint.where,
-        f"{endpoint.name}/neighbour-discovery",
-        "IPv6 does not work without it",
-    )
-    return make_rule(origin, Jump(chain_name.NEIGHBOUR), *matches)
+def return_if_settled(draft: Draft) -> Rule:
+    """Leave the tier where a chain it has called decided, or sent the packet to the next one."""
+    origin = Origin(draft.file, "verdict/settled", "the first rule that matches decides")
+    return make_rule(origin, Return(), MarkMatch(draft.field.settled, negate=True))
 
 
 def call_chain(
-    draft: Draft, chain: str, origin: Origin, pairs: tuple[InterfacePair, ...] = ANY_PAIR
+    draft: Draft,
+    chain: str,
+    origin: Origin,
+    pairs: tuple[InterfacePair, ...] = ANY_PAIR,
+    *,
+    can_pass: bool = False,
 ) -> list[Rule]:
-    """Go through a chain that may decide, and leave the stage if it did."""
+    """Go through a chain that may decide, and leave the stage (or the tier) if it did."""
     jumps = [make_rule(origin, Jump(chain), *interface_matches(pair)) for pair in pairs]
-    return [*jumps, return_if_decided(draft)]
+    return [*jumps, return_if_settled(draft) if can_pass else return_if_decided(draft)]
+
+
+def into_chain(origin: Origin, chain: str, *matches: Match) -> Rule:
+    """A call of a chain."""
+    return make_rule(origin, Jump(chain), *matches)

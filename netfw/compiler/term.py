@@ -87,24 +87,44 @@ def _expand_traffic(traffic: tuple[Traffic, ...]) -> tuple[tuple[Match, ...], ..
     for protocol, kinds in by_protocol.items():
         assert protocol is not None
         match = ProtocolMatch(protocol)
-        if any(kind.ports is None and kind.icmp is None for kind in kinds):
+        if any(kind == Traffic(protocol) for kind in kinds):
             terms.append((match,))
         elif protocol in _ICMP_MODULES:
             module = _ICMP_MODULES[protocol]
             for icmp in dict.fromkeys(kind.icmp for kind in kinds if kind.icmp is not None):
                 terms.append((match, IcmpMatch(module, icmp.type, icmp.codes)))
         else:
-            ports = _merge([kind.ports for kind in kinds if kind.ports is not None])
-            terms += [(match, _match_ports(protocol, pack)) for pack in _pack(ports)]
+            terms += [(match, *ports) for ports in _expand_ports(protocol, kinds)]
     return tuple(terms)
 
 
-def _match_ports(protocol: int, ports: tuple[PortRange, ...]) -> Match:
-    if len(ports) == 1 and protocol == TCP:
-        return TcpMatch(destination=Ports(ports[0]))
-    if len(ports) == 1 and protocol == UDP:
-        return UdpMatch(destination=Ports(ports[0]))
-    return MultiportMatch(PortSide.DESTINATION, ports)
+def _expand_ports(protocol: int, kinds: Sequence[Traffic]) -> Iterator[tuple[Match, ...]]:
+    """Alternatives for ports, those with the same source ports together."""
+    by_source: dict[PortRange | None, list[PortRange | None]] = {}
+    for kind in kinds:
+        by_source.setdefault(kind.source_ports, []).append(kind.ports)
+    for source, spans in by_source.items():
+        if None in spans:
+            yield _match_ports(protocol, source, ())
+            continue
+        for pack in _pack(_merge([span for span in spans if span is not None])):
+            yield _match_ports(protocol, source, pack)
+
+
+def _match_ports(
+    protocol: int, source: PortRange | None, ports: tuple[PortRange, ...]
+) -> tuple[Match, ...]:
+    """A source port range, and one pack of destination ports (none: any)."""
+    if protocol in (TCP, UDP) and (source is not None or len(ports) == 1):
+        single = ports[0] if len(ports) == 1 else None
+        kind = TcpMatch if protocol == TCP else UdpMatch
+        from_port = None if source is None else Ports(source)
+        found: Match = kind(from_port, None if single is None else Ports(single))
+        return (
+            (found,) if len(ports) <= 1 else (found, MultiportMatch(PortSide.DESTINATION, ports))
+        )
+    sources = () if source is None else (MultiportMatch(PortSide.SOURCE, (source,)),)
+    return (*sources, MultiportMatch(PortSide.DESTINATION, ports)) if ports else sources
 
 
 def _merge(ports: list[PortRange]) -> list[PortRange]:

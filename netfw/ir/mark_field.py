@@ -83,6 +83,27 @@ class MarkField:
         return self.mark(self.checked, self.checked)
 
     @property
+    def accepted_on_arrival(self) -> Mark:
+        """Accepted before a packet that came in by a host endpoint met the filter table."""
+        mask = self.verdict_mask | self.from_host_endpoint
+        return self.mark(mask, mask)
+
+    @property
+    def settled(self) -> Mark:
+        """Neither bit set of those that end a tier: checked, and scratch for `on to the next`."""
+        return self.mark(0, self.checked | self.scratch)
+
+    @property
+    def scratch_set(self) -> Mark:
+        """The scratch bit on."""
+        return self.mark(self.scratch, self.scratch)
+
+    @property
+    def scratch_clear(self) -> Mark:
+        """The scratch bit off."""
+        return self.mark(0, self.scratch)
+
+    @property
     def came_from_host_endpoint(self) -> Mark:
         """The packet came in by a declared host endpoint."""
         return self.mark(self.from_host_endpoint, self.from_host_endpoint)

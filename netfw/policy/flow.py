@@ -29,6 +29,14 @@ class Flow:
     icmp: tuple[int, int] = (0, 0)
     state: ConnectionState = ConnectionState.NEW
     translated: bool = False
+    source_port: int = 0
+    arrived: Flow | None = None
+    """The same packet as it arrived, where its destination was changed on the way."""
+
+    @property
+    def as_arrived(self) -> Flow:
+        """The packet before translation."""
+        return self.arrived or self
 
 
 def is_about(conditions: Conditions | None, flow: Flow) -> bool:
@@ -52,6 +60,8 @@ def is_of_kind(kind: Traffic, flow: Flow) -> bool:
     if kind.protocol != flow.protocol:
         return False
     if kind.ports is not None and flow.destination_port not in kind.ports:
+        return False
+    if kind.source_ports is not None and flow.source_port not in kind.source_ports:
         return False
     if kind.icmp is not None:
         low, high = kind.icmp.codes

@@ -7,21 +7,20 @@ The meaning is written for users in ``netfw/docs/policy.md``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
-from netfw.ir.protocols import ICMPV6
 from netfw.policy.conditions import Conditions
+from netfw.policy.defaults import Handling
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.flow import Flow, is_about
+from netfw.policy.grant import Grant
 from netfw.policy.model import ForwardPolicy, Policy
 from netfw.policy.rule import Action, PolicyRule
+from netfw.policy.tier import LAST_TIER, Acts, Tier
 from netfw.policy.translation import DnatPolicy
-
-_ALWAYS_ALLOWED_ICMPV6 = frozenset({130, 131, 132, 143, 133, 134, 135, 136})
-"""MLD and neighbour discovery, without which an IPv6 host cannot be reached at all."""
 
 
 class Verdict(Enum):
@@ -54,91 +53,172 @@ class Judge:
         self.policy = policy
         self._conditions: dict[tuple[int, Family], Conditions | None] = {}
         """What rules ask for, by the rule's place in memory: the policy keeps its rules alive."""
+        self._grants = {side: policy.grants(side) for side in Direction}
+        self._neighbour_grants = policy.neighbour_grants
+        self._forward_tiers = policy.forward_tiers
+        self._known_tiers: dict[tuple[str, Direction, Acts], _Tiers] = {}
 
     def judge(self, flow: Flow) -> Judgement:
         """What the policy says of a packet; every stage that covers it must allow it."""
-        judgement = Judgement(Verdict.NOT_COVERED)
-        for rules, dnats, basics in _stages(self.policy, flow):
-            judgement = self._judge_stage(flow, rules, dnats, basics=basics)
+        early, acts = self._judge_early(flow.as_arrived)
+        if early is not None and early.verdict is Verdict.DENIED:
+            return early
+        judgement = early or Judgement(Verdict.NOT_COVERED)
+        if early is not None and acts is Acts.UNTRACKED:
+            flow = replace(flow.as_arrived, state=ConnectionState.UNTRACKED)
+        for stage in self._stages(flow):
+            if early is not None and stage.is_of_host:
+                # the early verdict stands for it
+                continue
+            judgement = self._judge_stage(flow, stage)
             if judgement.verdict is Verdict.DENIED:
                 return judgement
         return judgement
 
-    def _asked_by(self, rule: PolicyRule, family: Family) -> Conditions | None:
-        key = (id(rule), family)
-        if key not in self._conditions:
-            self._conditions[key] = rule.conditions(family)
-        return self._conditions[key]
-
-    def _judge_stage(
-        self,
-        flow: Flow,
-        rules: Iterable[PolicyRule],
-        dnats: tuple[DnatPolicy, ...],
-        *,
-        basics: bool,
-    ) -> Judgement:
-        if flow.state in (ConnectionState.ESTABLISHED, ConnectionState.RELATED):
-            return Judgement(Verdict.ALLOWED)
-        if flow.state is ConnectionState.INVALID:
-            return Judgement(Verdict.DENIED)
-        if basics and flow.protocol == ICMPV6 and flow.icmp[0] in _ALWAYS_ALLOWED_ICMPV6:
-            return Judgement(Verdict.ALLOWED)
-        for rule in rules:
-            if not rule.action.decides or not is_about(self._asked_by(rule, flow.family), flow):
+    def _judge_early(self, flow: Flow) -> tuple[Judgement | None, Acts]:
+        """The verdict of the policies that act before the others, None where none of them says
+        anything."""
+        ways = ((Direction.INGRESS, flow.in_interface), (Direction.EGRESS, flow.out_interface))
+        direction, interface = ways[0] if flow.in_interface else ways[1]
+        endpoint = self.policy.endpoint_of(interface)
+        if endpoint is None or not endpoint.is_host:
+            return None, Acts.NORMAL
+        if any(self._is_about(grant, flow) for grant in self._grants[direction]):
+            return None, Acts.NORMAL
+        for acts in (Acts.UNTRACKED, Acts.PRE_DNAT):
+            if acts is Acts.PRE_DNAT and self._by_state(flow.state) is not None:
                 continue
-            if rule.action is Action.ALLOW:
-                return Judgement(Verdict.ALLOWED, rule)
-            return Judgement(Verdict.DENIED, rule, rejected=rule.action is Action.REJECT)
-        for dnat in dnats:
+            for _, rules in self._tiers_at(endpoint, direction, acts):
+                judgement = self._first_match(flow, rules)
+                if judgement is not None and judgement is not _PASSED:
+                    return judgement, acts
+        return None, Acts.NORMAL
+
+    def _is_about(self, rule: PolicyRule | Grant, flow: Flow) -> bool:
+        key = (id(rule), flow.family)
+        if key not in self._conditions:
+            self._conditions[key] = rule.conditions(flow.family)
+        return is_about(self._conditions[key], flow)
+
+    def _by_state(self, state: ConnectionState) -> Judgement | None:
+        """What the connection's state alone decides."""
+        defaults = self.policy.defaults
+        if state in (ConnectionState.ESTABLISHED, ConnectionState.RELATED):
+            handling = defaults.established
+        elif state is ConnectionState.INVALID:
+            handling = defaults.invalid
+        else:
+            return None
+        return {
+            Handling.ALLOW: Judgement(Verdict.ALLOWED),
+            Handling.DENY: Judgement(Verdict.DENIED),
+            Handling.ASK: None,
+        }[handling]
+
+    def _judge_stage(self, flow: Flow, stage: _Stage) -> Judgement:
+        is_valid = flow.state is not ConnectionState.INVALID
+        by_state = self._by_state(flow.state)
+        if by_state is not None and is_valid:
+            return by_state
+        for grant in stage.grants:
+            if (grant.before_invalid or is_valid or by_state is None) and self._is_about(
+                grant, flow
+            ):
+                return Judgement(Verdict.ALLOWED)
+        if by_state is not None:
+            return by_state
+        for tier, rules in stage.tiers:
+            judgement = self._first_match(flow, rules)
+            if judgement is not None and judgement is not _PASSED:
+                return judgement
+            if judgement is None and not tier.passes and tier.name != LAST_TIER:
+                return Judgement(Verdict.DENIED)
+        for dnat in stage.dnats:
             if flow.translated and is_about(dnat.translated(flow.family), flow):
                 return Judgement(Verdict.ALLOWED, dnat)
         return Judgement(Verdict.DENIED)
 
+    def _first_match(self, flow: Flow, rules: Iterable[PolicyRule]) -> Judgement | None:
+        """The first rule of a tier that decides; None where none does."""
+        for rule in rules:
+            if not rule.action.decides or not self._is_about(rule, flow):
+                continue
+            if rule.action is Action.PASS:
+                return _PASSED
+            if rule.action is Action.ALLOW:
+                return Judgement(Verdict.ALLOWED, rule)
+            return Judgement(Verdict.DENIED, rule, rejected=rule.action is Action.REJECT)
+        return None
 
-_Stage = tuple[Iterable[PolicyRule], tuple[DnatPolicy, ...], bool]
-
-
-def _stages(policy: Policy, flow: Flow) -> Iterator[_Stage]:
-    came_by = policy.endpoint_of(flow.in_interface) if flow.in_interface else None
-    leaves_by = policy.endpoint_of(flow.out_interface) if flow.out_interface else None
-    if not flow.out_interface:
-        if came_by is not None:
-            direction = Direction.INGRESS if came_by.is_host else Direction.EGRESS
-            yield _rules_at(policy, came_by, direction), (), True
-        return
-    if not flow.in_interface:
-        if (
-            leaves_by is not None
-            and leaves_by.is_host
-            and policy.is_covered(leaves_by, Direction.EGRESS)
+    def _stages(self, flow: Flow) -> Iterator[_Stage]:
+        policy = self.policy
+        came_by = policy.endpoint_of(flow.in_interface) if flow.in_interface else None
+        leaves_by = policy.endpoint_of(flow.out_interface) if flow.out_interface else None
+        if not flow.out_interface:
+            if came_by is not None and came_by.is_host:
+                tiers = self._tiers_at(came_by, Direction.INGRESS)
+                yield _Stage(tiers, self._grants[Direction.INGRESS], is_of_host=True)
+            elif came_by is not None:
+                # as to its neighbour, a workload may always talk to this host
+                tiers = self._tiers_at(came_by, Direction.EGRESS)
+                yield _Stage(tiers, self._neighbour_grants)
+            return
+        if not flow.in_interface:
+            if (
+                leaves_by is not None
+                and leaves_by.is_host
+                and policy.is_covered(leaves_by, Direction.EGRESS)
+            ):
+                tiers = self._tiers_at(leaves_by, Direction.EGRESS)
+                yield _Stage(tiers, self._grants[Direction.EGRESS], is_of_host=True)
+            return
+        if came_by is not None and not came_by.is_host:
+            yield _Stage(self._tiers_at(came_by, Direction.EGRESS))
+        if any(
+            endpoint is not None and policy.is_covered(endpoint, Direction.FORWARD)
+            for endpoint in (came_by, leaves_by)
         ):
-            yield _rules_at(policy, leaves_by, Direction.EGRESS), (), True
-        return
-    if came_by is not None and not came_by.is_host:
-        yield _rules_at(policy, came_by, Direction.EGRESS), (), False
-    if any(
-        endpoint is not None and policy.is_covered(endpoint, Direction.FORWARD)
-        for endpoint in (came_by, leaves_by)
-    ):
-        rules = [
-            rule
-            for forward in policy.forward_policies
-            if _is_between(forward, came_by, leaves_by)
-            for rule in forward.rules
-        ]
-        dnats = tuple(dnat for dnat in policy.dnats if came_by in dnat.inputs)
-        yield rules, dnats, False
-    if leaves_by is not None and not leaves_by.is_host:
-        yield _rules_at(policy, leaves_by, Direction.INGRESS), (), False
+            tiers = tuple(
+                (
+                    tier,
+                    tuple(
+                        rule
+                        for forward in policies
+                        if _is_between(forward, came_by, leaves_by)
+                        for rule in forward.rules
+                    ),
+                )
+                for tier, policies in self._forward_tiers
+            )
+            dnats = tuple(dnat for dnat in policy.dnats if came_by in dnat.inputs)
+            yield _Stage(tiers, dnats=dnats, is_of_host=True)
+        if leaves_by is not None and not leaves_by.is_host:
+            yield _Stage(self._tiers_at(leaves_by, Direction.INGRESS))
+
+    def _tiers_at(
+        self, endpoint: Endpoint, direction: Direction, acts: Acts = Acts.NORMAL
+    ) -> _Tiers:
+        key = (endpoint.name, direction, acts)
+        if key not in self._known_tiers:
+            self._known_tiers[key] = self.policy.tiers_at(endpoint, direction, acts)
+        return self._known_tiers[key]
 
 
-def _rules_at(policy: Policy, endpoint: Endpoint, direction: Direction) -> list[PolicyRule]:
-    return [
-        rule
-        for entry in policy.policies_at(endpoint, direction)
-        for rule in entry.rules(direction)
-    ]
+_PASSED = Judgement(Verdict.NOT_COVERED)
+"""A rule has sent the packet to the next tier."""
+
+
+_Tiers = tuple[tuple[Tier, tuple[PolicyRule, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What judges together. ``is_of_host`` says that an early verdict stands for it."""
+
+    tiers: _Tiers
+    grants: tuple[Grant, ...] = ()
+    dnats: tuple[DnatPolicy, ...] = ()
+    is_of_host: bool = False
 
 
 def _is_between(

@@ -7,12 +7,17 @@ reads it, and so does whoever wants to judge the compiled rules without looking 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING
 
 from netfw.errors import Where
 from netfw.ir.mark_field import MarkField
+from netfw.ir.ruleset import Origin
+from netfw.policy.defaults import Defaults
 from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.grant import DHCP, NEIGHBOUR_DISCOVERY, PATH_MTU, Grant
 from netfw.policy.rule import PolicyRule
+from netfw.policy.tier import LAST_TIER, Acts, Tier
 from netfw.policy.translation import DnatPolicy, MasqueradePolicy
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ class EndpointPolicy:
     ingress: tuple[PolicyRule, ...]
     egress: tuple[PolicyRule, ...]
     where: Where
+    tier: str = LAST_TIER
+    acts: Acts = Acts.NORMAL
 
     def rules(self, direction: Direction) -> tuple[PolicyRule, ...]:
         """The rules of a direction; none for FORWARD."""
@@ -51,6 +58,7 @@ class ForwardPolicy:
     destinations: tuple[Endpoint, ...]
     rules: tuple[PolicyRule, ...]
     where: Where
+    tier: str = LAST_TIER
 
     @property
     def named(self) -> tuple[Endpoint, ...]:
@@ -71,6 +79,10 @@ class Policy:
     masquerades: tuple[MasqueradePolicy, ...]
     dnats: tuple[DnatPolicy, ...]
     assertions: tuple[Assertion, ...] = ()
+    defaults: Defaults = dataclass_field(default_factory=Defaults)
+    failsafes: tuple[Grant, ...] = ()
+    tiers: tuple[Tier, ...] = ()
+    """In the order in which they are asked; policies without one are in the last."""
 
     @property
     def hosts(self) -> tuple[Endpoint, ...]:
@@ -96,20 +108,79 @@ class Policy:
                 return endpoint
         return None
 
-    def policies_at(self, endpoint: Endpoint, direction: Direction) -> tuple[EndpointPolicy, ...]:
-        """The policies that judge a direction of an endpoint, in order."""
+    def policies_at(
+        self, endpoint: Endpoint, direction: Direction, acts: Acts = Acts.NORMAL
+    ) -> tuple[EndpointPolicy, ...]:
+        """The policies that judge a direction of an endpoint in one place, in order."""
         return tuple(
             policy
             for policy in self.endpoint_policies
-            if endpoint in policy.at and policy.rules(direction)
+            if policy.acts is acts and endpoint in policy.at and policy.rules(direction)
         )
+
+    def tiers_at(
+        self, endpoint: Endpoint, direction: Direction, acts: Acts = Acts.NORMAL
+    ) -> tuple[tuple[Tier, tuple[PolicyRule, ...]], ...]:
+        """The tiers with policies there, in order, each with its rules."""
+        policies = self.policies_at(endpoint, direction, acts)
+        return tuple(
+            (tier, tuple(rule for policy in those for rule in policy.rules(direction)))
+            for tier in self.tiers
+            if (those := [policy for policy in policies if policy.tier == tier.name])
+        )
+
+    @property
+    def forward_tiers(self) -> tuple[tuple[Tier, tuple[ForwardPolicy, ...]], ...]:
+        """The tiers with forward policies, in order."""
+        return tuple(
+            (tier, those)
+            for tier in self.tiers
+            if (those := tuple(p for p in self.forward_policies if p.tier == tier.name))
+        )
+
+    @property
+    def neighbour_grants(self) -> tuple[Grant, ...]:
+        """What a workload may say to this host as to its neighbour."""
+        return tuple(
+            grant
+            for grant in self.grants(Direction.INGRESS)
+            if grant.traffic == NEIGHBOUR_DISCOVERY
+        )
+
+    def grants(self, direction: Direction) -> tuple[Grant, ...]:
+        """What is let through at host endpoints before the rules are asked, in that order."""
+        failsafes = tuple(grant for grant in self.failsafes if grant.direction is direction)
+        return failsafes + self.default_grants(direction)
+
+    def default_grants(self, direction: Direction) -> tuple[Grant, ...]:
+        """Those of them that a host needs to work at all."""
+        found: list[Grant] = []
+        where = self.defaults.where or Where(self.file)
+        if self.defaults.path_mtu:
+            text = "packets are too large for the way: the sender has to know"
+            origin = Origin(where, "default/path-mtu", text)
+            found.append(Grant(direction, PATH_MTU, (), (), True, origin))
+        if self.defaults.dhcp:
+            origin = Origin(where, "default/dhcp", "this host gets its addresses by DHCP")
+            found += [
+                Grant(direction, traffic, (), (), False, origin, (family,))
+                for (side, family), traffic in DHCP.items()
+                if side is direction
+            ]
+        if self.defaults.neighbour_discovery:
+            origin = Origin(where, "default/neighbour-discovery", "IPv6 does not work without it")
+            found.append(Grant(direction, NEIGHBOUR_DISCOVERY, (), (), False, origin))
+        return tuple(found)
 
     def is_covered(self, endpoint: Endpoint, direction: Direction) -> bool:
         """Whether packets of that endpoint and direction are judged at all.
 
         Ingress always is, and so is the egress of a workload; the egress of a host endpoint as
         soon as a policy has ``egress`` there; forwarding as soon as a forward policy names it.
+        With strict exit everything at host endpoints is.
         """
+        if endpoint.is_host and self.defaults.strict_exit:
+            return True
         match direction:
             case Direction.INGRESS:
                 return True

@@ -16,8 +16,8 @@ from netfw.policy.source import Node, Scalar, Sequence
 from netfw.policy.traffic import ANY, Traffic
 
 RESERVED_NAMES = frozenset(
-    {"any", "assert", "field", "forward", "hook", "host", "nat", "netfw", "not"}
-    | {"policy", "stage", "through", "verdict"}
+    {"any", "assert", "default", "failsafe", "field", "forward", "hook", "host", "nat", "netfw"}
+    | {"not", "policy", "stage", "through", "verdict"}
 )
 """First parts of the identities of netfw's own rules, and words of the language."""
 RESERVED_RULE_NAMES = frozenset(

@@ -6,6 +6,7 @@ from netfw.errors import Where
 from netfw.ir.mark import parse_word
 from netfw.ir.mark_field import MarkField
 from netfw.policy.builtin_services import BUILTIN_SERVICES
+from netfw.policy.defaults import Defaults
 from netfw.policy.definitions import Definitions
 from netfw.policy.faults import Faults
 from netfw.policy.fields import Fields, read_fields, read_word
@@ -13,16 +14,20 @@ from netfw.policy.model import Policy
 from netfw.policy.names import RESERVED_NAMES, Names
 from netfw.policy.net_literal import is_net_literal, read_net
 from netfw.policy.read_assert import read_assertions
+from netfw.policy.read_defaults import read_defaults
 from netfw.policy.read_endpoints import read_endpoints
+from netfw.policy.read_failsafes import default_failsafes, read_failsafes
 from netfw.policy.read_nat import read_nat
 from netfw.policy.read_policies import read_policies
+from netfw.policy.read_tiers import read_tiers
 from netfw.policy.service_literal import PROTOCOLS, LiteralFault, is_literal, parse_service
 from netfw.policy.source import Node, Scalar, parse_nodes
 from netfw.policy.traffic import Traffic
 
 VERSION = "1"
 """The version of the language."""
-_KEYS = ("version", "marks", "endpoints", "nets", "services", "policies", "nat", "assert")
+_BEFORE_POLICIES = ("marks", "defaults", "failsafes", "endpoints", "nets", "services", "tiers")
+_KEYS = ("version", *_BEFORE_POLICIES, "policies", "nat", "assert")
 
 
 def load(text: str, file: str) -> Policy:
@@ -57,9 +62,12 @@ def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
     if services_node is not None:
         services.read(services_node, RESERVED_NAMES | PROTOCOLS.keys())
     names = Names(endpoints, nets, services)
+    defaults_entry, failsafes_entry = fields.entry("defaults"), fields.entry("failsafes")
+    defaults = read_defaults(defaults_entry, faults) if defaults_entry else Defaults()
+    tiers = read_tiers(fields.find("tiers"), Where(file), faults)
     policies_node, nat_node = fields.find("policies"), fields.find("nat")
     at_endpoints, forward = (
-        read_policies(policies_node, names, faults) if policies_node else ((), ())
+        read_policies(policies_node, names, tiers, faults) if policies_node else ((), ())
     )
     masquerades, dnats = read_nat(nat_node, names, faults) if nat_node else ((), ())
     assert_node = fields.find("assert")
@@ -74,6 +82,11 @@ def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
         masquerades,
         dnats,
         assertions,
+        defaults,
+        read_failsafes(failsafes_entry, names, faults)
+        if failsafes_entry
+        else default_failsafes(names, Where(file)),
+        tuple(tiers.values()),
     )
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from netfw.policy.endpoint import Direction
-from netfw.policy.faults import Faults
+from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import Fields, check_name, read_fields, read_items, read_word
 from netfw.policy.identity import name_rules
 from netfw.policy.model import EndpointPolicy, ForwardPolicy
 from netfw.policy.names import RESERVED_NAMES, Names
 from netfw.policy.read_rule import RuleDraft, read_rule
-from netfw.policy.rule import PolicyRule
+from netfw.policy.rule import Action, PolicyRule
 from netfw.policy.source import Node
+from netfw.policy.tier import LAST_TIER, Acts, Tier
 
-_KEYS = ("name", "at", "ingress", "egress", "from", "to", "forward")
+_KEYS = ("name", "at", "ingress", "egress", "from", "to", "forward", "tier", "acts")
 
 
 def read_policies(
-    node: Node, names: Names, faults: Faults
+    node: Node, names: Names, tiers: Mapping[str, Tier], faults: Faults
 ) -> tuple[tuple[EndpointPolicy, ...], tuple[ForwardPolicy, ...]]:
     """Read all entries, those for endpoints and those for forwarding."""
     at_endpoints: list[EndpointPolicy] = []
@@ -29,9 +33,18 @@ def read_policies(
         name = _read_name(fields, lines, faults)
         shape = _read_shape(fields, name, faults)
         if shape is Direction.FORWARD:
-            forward.append(_read_forward(fields, name, names, faults))
+            if (acts := fields.find("acts")) is not None:
+                faults.add(
+                    acts.where,
+                    f"policy '{name}' has 'forward' and 'acts'",
+                    "early policies have 'at': they judge what comes in, also if it is forwarded",
+                )
+            tier = _read_tier(fields, tiers, faults)
+            forward.append(replace(_read_forward(fields, name, names, faults), tier=tier))
         elif shape is not None:
-            at_endpoints.append(_read_at(fields, name, names, faults))
+            tier = _read_tier(fields, tiers, faults)
+            policy = replace(_read_at(fields, name, names, faults), tier=tier)
+            at_endpoints.append(_read_acts(fields, policy, faults))
     return tuple(at_endpoints), tuple(forward)
 
 
@@ -48,6 +61,61 @@ def _read_name(fields: Fields, lines: dict[str, int], faults: Faults) -> str:
         )
     lines.setdefault(word.text, word.where.line)
     return word.text
+
+
+def _read_tier(fields: Fields, tiers: Mapping[str, Tier], faults: Faults) -> str:
+    node = fields.find("tier")
+    word = None if node is None else read_word(node, "'tier'", faults)
+    if word is None:
+        return LAST_TIER
+    if word.text not in tiers:
+        faults.add(
+            word.where,
+            f"unknown tier '{word.text}'",
+            did_you_mean(word.text, tiers, "define it under 'tiers:'"),
+        )
+        return LAST_TIER
+    return word.text
+
+
+def _read_acts(fields: Fields, policy: EndpointPolicy, faults: Faults) -> EndpointPolicy:
+    """Where a policy judges; early ones cannot do everything."""
+    node = fields.find("acts")
+    word = None if node is None else read_word(node, "'acts'", faults)
+    if word is None:
+        return policy
+    choices = [acts.value for acts in Acts]
+    if word.text not in choices:
+        hint = did_you_mean(word.text, choices, f"it is one of {', '.join(choices)}")
+        faults.add(word.where, f"'acts' cannot be '{word.text}'", hint)
+        return policy
+    acts = Acts(word.text)
+    if acts.is_early:
+        _check_early(policy, acts, faults)
+    return replace(policy, acts=acts)
+
+
+def _check_early(policy: EndpointPolicy, acts: Acts, faults: Faults) -> None:
+    for endpoint in policy.at:
+        if not endpoint.is_host:
+            faults.add(
+                policy.where,
+                f"policy '{policy.name}' acts {acts.value} at '{endpoint.name}', a workload",
+                "early policies judge at host endpoints",
+            )
+    if acts is Acts.PRE_DNAT and policy.egress:
+        faults.add(
+            policy.where,
+            f"policy '{policy.name}' acts {acts.value} and has 'egress'",
+            "what leaves has no destination left to be translated: use 'acts: normal'",
+        )
+    for rule in (*policy.ingress, *policy.egress):
+        if rule.action is Action.REJECT:
+            faults.add(
+                rule.origin.where,
+                f"'reject' in a policy that acts {acts.value}",
+                "no answer can be sent from there: use 'deny', or a policy that acts normal",
+            )
 
 
 def _read_shape(fields: Fields, name: str, faults: Faults) -> Direction | None:

@@ -22,6 +22,8 @@ class Action(Enum):
     DENY = "deny"
     REJECT = "reject"
     LOG = "log"
+    PASS = "pass"
+    """On to the next tier."""
 
     @property
     def decides(self) -> bool:

@@ -31,13 +31,14 @@ class IcmpKind:
 class Traffic:
     """Packets of one protocol, or of any (None).
 
-    ``ports`` are destination ports, for tcp, udp and sctp; ``icmp`` a type, for icmp and icmpv6.
-    None means all of them.
+    ``ports`` are destination ports and ``source_ports`` source ports, for tcp, udp and sctp;
+    ``icmp`` a type, for icmp and icmpv6. None means all of them.
     """
 
     protocol: int | None = None
     ports: PortRange | None = None
     icmp: IcmpKind | None = None
+    source_ports: PortRange | None = None
 
     @property
     def families(self) -> frozenset[Family]:

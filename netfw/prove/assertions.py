@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
-from netfw.ir.protocols import ICMPV6
 from netfw.policy.assertion import Addresses, Assertion
+from netfw.policy.endpoint import Direction
 from netfw.policy.model import Policy
 from netfw.prove.diagrams import within_memory
 from netfw.prove.interfaces import Interfaces, patterns_of_policy
 from netfw.prove.meaning import Meaning
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind, possible
-from netfw.prove.policy_sets import NEIGHBOUR_TYPES, PolicySets
+from netfw.prove.policy_sets import PolicySets
 from netfw.prove.space import Bdd, Field, Space
 
 
@@ -53,8 +53,8 @@ def described(sets: PolicySets, assertion: Assertion, kind: PathKind) -> Bdd:
     """The packets that an assertion describes on a path, as they arrive.
 
     What is allowed must be allowed to begin; what is denied must be denied in every state in which
-    a packet belongs to nothing. IPv6 neighbour discovery, which netfw always lets through to and
-    from this host, is not meant.
+    a packet belongs to nothing. What the defaults let through to and from this host (neighbour
+    discovery, DHCP, path MTU) is not meant; failsafes are.
     """
     space = sets.space
     if kind not in paths_of(assertion) or space.family not in assertion.families:
@@ -74,11 +74,12 @@ def described(sets: PolicySets, assertion: Assertion, kind: PathKind) -> Bdd:
         (Field.DESTINATION, assertion.destinations),
     ):
         found &= _at_addresses(space, side, addresses.of_family(space.family))
-    if space.family is Family.IPV6 and kind is not PathKind.FORWARD:
-        neighbours = space.any_of(
-            space.equal(Field.ICMP_TYPE, number) for number in NEIGHBOUR_TYPES
+    if kind is not PathKind.FORWARD:
+        direction = Direction.INGRESS if kind is PathKind.IN else Direction.EGRESS
+        found &= ~space.any_of(
+            sets.conditions.of_conditions(grant.conditions(space.family))
+            for grant in sets.policy.default_grants(direction)
         )
-        found &= ~(space.equal(Field.PROTOCOL, ICMPV6) & neighbours)
     return found
 
 

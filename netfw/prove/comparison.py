@@ -9,6 +9,7 @@ from netfw.ir.mark_field import MarkField
 from netfw.ir.names import Family, TableName
 from netfw.ir.ruleset import Rule
 from netfw.ir.target import Drop, Reject
+from netfw.policy.defaults import OnAccept
 from netfw.prove.meaning import Meaning
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind
@@ -55,9 +56,23 @@ class Comparison:
         self.domain = domain
 
     def accepted(self, answer: Summary) -> Bdd:
-        """Packets that a rule of the filter table lets through."""
+        """Packets that are let through: by a rule of the filter table, or, where others shall be
+        asked behind netfw, by what the mark says."""
+        if self.sets.policy.defaults.on_accept is OnAccept.RETURN:
+            return self._marked_accepted(answer)
         hook = self.kind.hooks[0 if self.kind is PathKind.OUT else 1]
-        return answer.effects.get(AcceptedBy(hook, TableName.FILTER), self.space.false)
+        by_rule = answer.effects.get(AcceptedBy(hook, TableName.FILTER), self.space.false)
+        if self.kind is PathKind.OUT:
+            # what was redirected is judged behind the filter table
+            by_rule |= self.space.flag(Field.DNAT) & self._marked_accepted(answer)
+        return by_rule
+
+    def _marked_accepted(self, answer: Summary) -> Bdd:
+        """Packets that end up with a mark that says that they are allowed."""
+        said = self.space.true
+        for bit in bits_of(self.bits.verdict_mask):
+            said &= value_after(self.space, answer, mark_bit(bit))
+        return said
 
     def done(self, answer: Summary) -> Meaning:
         """What the rules do, in the policy's words."""

@@ -87,6 +87,9 @@ class ConditionSets:
             found = space.equal(Field.PROTOCOL, kind.protocol)
         if kind.ports is not None:
             found &= space.between(Field.DESTINATION_PORT, kind.ports.first, kind.ports.last)
+        if kind.source_ports is not None:
+            span = kind.source_ports
+            found &= space.between(Field.SOURCE_PORT, span.first, span.last)
         if kind.icmp is not None and kind.protocol in (ICMP, ICMPV6):
             found &= space.equal(Field.ICMP_TYPE, kind.icmp.type)
             found &= space.between(Field.ICMP_CODE, *kind.icmp.codes)

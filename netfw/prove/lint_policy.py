@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from netfw.ir.names import Family
 from netfw.policy.endpoint import Direction
 from netfw.policy.model import Policy
 from netfw.policy.rule import Action, PolicyRule
+from netfw.policy.tier import Acts
 from netfw.policy.traffic import ANY
 from netfw.prove.diagrams import within_memory
 from netfw.prove.finding import Finding, Kind
 from netfw.prove.interfaces import Interfaces, patterns_of_policy
-from netfw.prove.meaning import Outcome, outcome_of, then_outcome
+from netfw.prove.meaning import Outcome, nothing_decided, outcome_of, then_outcome
 from netfw.prove.path import PathKind, possible
-from netfw.prove.policy_sets import PolicySets, Stage
+from netfw.prove.policy_sets import PolicySets
+from netfw.prove.policy_stage import Stage
 from netfw.prove.space import Bdd, Space
 
 _SHADOWERS_NAMED = 3
@@ -29,6 +31,8 @@ class _Use:
     is_met: bool = False
     is_wanted: bool = False
     """Whether any packet could meet it if it stood alone."""
+    is_granted: bool = False
+    """Whether what it is about is let through before any rule is asked."""
     takers: dict[str, PolicyRule] = field(default_factory=dict)
     """Rules before it that take its packets."""
     matters: bool = False
@@ -46,8 +50,11 @@ def lint_policy(policy: Policy) -> list[Finding]:
         space = Space(family, interfaces, policy.field.mask)
         sets = PolicySets(space, policy)
         for kind in PathKind:
-            for stage in sets.stages(kind):
-                _StageLint(space, sets, stage, uses).run()
+            for acts in Acts:
+                early = acts.is_early
+                stages = sets.stages
+                for stage in stages.early(kind, acts) if early else stages.normal(kind):
+                    _StageLint(space, sets, stage, uses).run()
     found = [*_of_rules(policy, uses), *_of_endpoints(policy), *_any_to_any(policy)]
     return sorted(found, key=_line)
 
@@ -66,8 +73,10 @@ class _StageLint:
         self.space = space
         self.stage = stage
         self.uses = uses
-        self.open = stage.where & sets.open_in(stage) & possible(space)
-        self.translated = sets.translated(stage)
+        here = stage.where & possible(space)
+        self.open = here & sets.open_in(stage)
+        self.granted = here & sets.stages.granted(stage)
+        self.translated = sets.stages.translated(stage)
 
     def run(self) -> None:
         hits = self._hits()
@@ -77,18 +86,24 @@ class _StageLint:
         """The packets that come to each rule and meet it."""
         space, left = self.space, self.open
         hits: list[Bdd] = []
-        for at, (rule, those) in enumerate(self.stage.asked):
-            use = self.uses.setdefault(id(rule), _Use(rule))
-            met = left & those
-            hits.append(met)
-            use.is_met = use.is_met or met != space.false
-            wanted = self.open & those
-            if wanted != space.false:
-                use.is_wanted = True
-                if met == space.false and not use.is_met:
-                    self._note_takers(use, wanted, hits[:at])
-            if rule.action.decides:
-                left &= ~those
+        for tier in self.stage.tiers:
+            passed = space.false
+            for rule, those in tier.asked:
+                use = self.uses.setdefault(id(rule), _Use(rule))
+                met = left & those
+                use.is_met = use.is_met or met != space.false
+                wanted = self.open & those
+                use.is_granted = use.is_granted or self.granted & those != space.false
+                if wanted != space.false:
+                    use.is_wanted = True
+                    if met == space.false and not use.is_met:
+                        self._note_takers(use, wanted, hits)
+                hits.append(met)
+                if rule.action.decides:
+                    left &= ~those
+                if rule.action is Action.PASS:
+                    passed |= met
+            left = passed if tier.denies else left | passed
         return hits
 
     def _note_takers(self, use: _Use, wanted: Bdd, hits: list[Bdd]) -> None:
@@ -104,23 +119,57 @@ class _StageLint:
     def _effects(self, hits: list[Bdd]) -> None:
         """From the last rule back: would the rest decide the same?"""
         space = self.space
-        rest = Outcome(space.false, space.false, space.false, {})
-        for (rule, those), met in zip(reversed(self.stage.asked), reversed(hits), strict=True):
-            use = self.uses[id(rule)]
-            if met != space.false:
-                allowed = rest.allowed | (self.translated & ~rest.decided)
-                same = {
-                    Action.ALLOW: allowed,
-                    Action.DENY: ~allowed & ~rest.rejected,
-                    Action.REJECT: rest.rejected,
-                    Action.LOG: space.false,
-                }[rule.action]
-                logged = space.any_of(rest.logged.values())
-                if met & (~same | logged) != space.false:
-                    use.matters = True
-                if met & ~rest.decided == space.false:
-                    use.matters_to_rules = True
-            rest = then_outcome(outcome_of(space, rule, those), rest)
+        behind = nothing_decided(space)
+        """What the tiers behind this one decide."""
+        left = list(hits)
+        for tier in reversed(self.stage.tiers):
+            rest = behind
+            if tier.denies:
+                rest = replace(nothing_decided(space), decided=space.true)
+            for rule, those in reversed(tier.asked):
+                met = left.pop()
+                if met != space.false:
+                    self._note_use(rule, met, rest, behind)
+                here = outcome_of(space, rule, those)
+                if rule.action is Action.PASS:
+                    # they go on to the next tier, and to nothing else of this one
+                    here = Outcome(
+                        those,
+                        those & behind.allowed,
+                        those & behind.rejected,
+                        {what: those & logged for what, logged in behind.logged.items()},
+                        space.false,
+                    )
+                rest = then_outcome(here, rest)
+            behind = rest
+
+    def _note_use(self, rule: PolicyRule, met: Bdd, rest: Outcome, behind: Outcome) -> None:
+        """Whether the packets that meet a rule would end the same with the ``rest`` alone."""
+        space, use = self.space, self.uses[id(rule)]
+        is_early = self.stage.acts.is_early
+        allowed = rest.allowed | (self.translated & ~rest.decided)
+        denied = ~allowed & ~rest.rejected
+        differ = (
+            space.either(one, other)
+            for one, other in (
+                (rest.allowed, behind.allowed),
+                (rest.rejected, behind.rejected),
+                (rest.decided, behind.decided),
+            )
+        )
+        same = {
+            Action.ALLOW: allowed,
+            # what no early rule speaks of is left to the stages behind
+            Action.DENY: denied & rest.decided if is_early else denied,
+            Action.REJECT: rest.rejected,
+            Action.LOG: space.false,
+            Action.PASS: ~space.any_of(differ),
+        }[rule.action]
+        logged = space.any_of(rest.logged.values())
+        if met & (~same | logged) != space.false:
+            use.matters = True
+        if met & ~rest.decided == space.false:
+            use.matters_to_rules = True
 
 
 def _of_rules(policy: Policy, uses: Mapping[int, _Use]) -> Iterator[Finding]:
@@ -148,7 +197,10 @@ def _listed(policy: Policy) -> Iterator[tuple[str, Direction, PolicyRule]]:
 def _of_rule(rule: PolicyRule, use: _Use | None, *, has_duplicate: bool) -> Iterator[Finding]:
     name = f"'{rule.origin.text}'"
     where = rule.origin.where
-    if use is None or not use.is_wanted:
+    if use is not None and not use.is_wanted and use.is_granted:
+        text = f"{name} is never met: failsafes or defaults let its packets through before"
+        yield Finding(Kind.SHADOWED, where, text)
+    elif use is None or not use.is_wanted:
         yield Finding(Kind.NEVER_MATCHES, where, f"{name} can be met by no packet")
     elif not use.is_met:
         takers = list(use.takers.values())

@@ -33,6 +33,14 @@ class Outcome:
     allowed: Bdd
     rejected: Bdd
     logged: dict[Effect, Bdd]
+    passed: Bdd
+    """Decided too: they go on to the next tier."""
+
+
+def nothing_decided(space: Space) -> Outcome:
+    """The outcome of no rules."""
+    nobody = space.false
+    return Outcome(nobody, nobody, nobody, {}, nobody)
 
 
 def outcome_of(space: Space, rule: PolicyRule, those: Bdd) -> Outcome:
@@ -40,12 +48,13 @@ def outcome_of(space: Space, rule: PolicyRule, those: Bdd) -> Outcome:
     nobody = space.false
     if rule.action is Action.LOG:
         assert rule.log is not None
-        return Outcome(nobody, nobody, nobody, {_log_effect(rule.log): those})
+        return Outcome(nobody, nobody, nobody, {_log_effect(rule.log): those}, nobody)
     return Outcome(
         those,
         those if rule.action is Action.ALLOW else nobody,
         those if rule.action is Action.REJECT else nobody,
         {},
+        those if rule.action is Action.PASS else nobody,
     )
 
 
@@ -61,6 +70,7 @@ def then_outcome(first: Outcome, second: Outcome) -> Outcome:
         first.allowed | (open_ & second.allowed),
         first.rejected | (open_ & second.rejected),
         logged,
+        first.passed | (open_ & second.passed),
     )
 
 

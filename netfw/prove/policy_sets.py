@@ -6,38 +6,38 @@ The meaning is that of ``policy/judge.py`` and ``netfw/docs/policy.md``, said fo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netfw.ir.match import ConnectionState
-from netfw.ir.names import Family
-from netfw.ir.protocols import ICMPV6, TCP
+from netfw.ir.protocols import TCP
 from netfw.ir.target import Reject, Target
-from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.defaults import Handling
 from netfw.policy.model import Policy
-from netfw.policy.rule import PolicyRule
-from netfw.policy.translation import DnatPolicy
+from netfw.policy.tier import Acts
 from netfw.prove.condition_sets import ConditionSets
-from netfw.prove.meaning import Meaning, Outcome, outcome_of, then_outcome
+from netfw.prove.meaning import (
+    Meaning,
+    Outcome,
+    nothing_decided,
+    outcome_of,
+    then_outcome,
+)
 from netfw.prove.path import PathKind
-from netfw.prove.space import Bdd, Field, Space
+from netfw.prove.policy_stage import PORT_UNREACHABLE, Asked, Stage, Stages
+from netfw.prove.space import STATES, Bdd, Field, Space
+from netfw.prove.summary import Effect, TranslatedBy
 from netfw.prove.translation_sets import TranslationSets
-
-NEIGHBOUR_TYPES = (130, 131, 132, 133, 134, 135, 136, 143)
-"""MLD and neighbour discovery: allowed where this host itself is meant (docs/policy.md)."""
-_PORT_UNREACHABLE = {
-    Family.IPV4: "icmp-port-unreachable",
-    Family.IPV6: "icmp6-port-unreachable",
-}
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Rules that judge together, each with the packets it is about; ``where`` they do."""
+class Early:
+    """What early policies say of packets as they arrive; the sets are disjoint."""
 
-    where: Bdd
-    asked: list[tuple[PolicyRule, Bdd]]
-    dnats: tuple[DnatPolicy, ...] = ()
-    with_basics: bool = False
+    denied: Bdd
+    allowed: Bdd
+    """Let through, and tracked."""
+    untracked: Bdd
+    """Let through, and not tracked."""
 
 
 class PolicySets:
@@ -48,20 +48,90 @@ class PolicySets:
         self.policy = policy
         self.conditions = ConditionSets(space)
         self.translations = TranslationSets(policy, self.conditions)
+        self.stages = Stages(policy, self.conditions)
 
     def meaning(self, kind: PathKind) -> Meaning:
         """What the policy wants on a path."""
-        plain = self._judge(kind)
+        stages = list(self.stages.normal(kind))
+        found = self._as_arrived(kind, self._judge(stages))
+        found = self._behind_early(kind, stages, found)
+        return found
+
+    def _as_arrived(self, kind: PathKind, plain: Meaning) -> Meaning:
         found = plain if kind is PathKind.OUT else self.translations.behind_dnats(plain)
         self.translations.translate_sources(kind, found)
         return found
 
-    def _judge(self, kind: PathKind) -> Meaning:
-        """Stage after stage, for packets as they are behind destination translation."""
+    def _behind_early(self, kind: PathKind, stages: list[Stage], normal: Meaning) -> Meaning:
+        """The verdict of an early policy stands for the stages of host endpoints."""
         space = self.space
-        found = Meaning(space.false, space.false, {})
+        effects = dict.fromkeys(normal.effects, space.false)
+        early = self._early(kind, effects)
+        if early is None:
+            return normal
+        others = [stage for stage in stages if not stage.is_of_host]
+        tracked = self._as_arrived(kind, self._judge(others, space.true))
+        plain = self._judge(others, space.true)
+        untracked = _replaced(space, plain, self._as_untracked())
+        ways = (
+            (~(early.denied | early.allowed | early.untracked), normal),
+            (early.allowed, tracked),
+            (early.untracked, untracked),
+        )
+        found = Meaning(space.false, early.denied, {}, effects)
+        for where, meaning in ways:
+            found.allowed |= where & meaning.allowed
+            found.denied |= where & meaning.denied
+            for target, those in meaning.rejected.items():
+                before = found.rejected.get(target, space.false)
+                found.rejected[target] = before | (where & those)
+            for what, those in meaning.effects.items():
+                before = found.effects.get(what, space.false)
+                found.effects[what] = before | (where & those)
+        for what in list(found.effects):
+            if isinstance(what, TranslatedBy):
+                found.effects[what] &= ~early.untracked & ~early.denied
+        return found
+
+    def _as_untracked(self) -> dict[str, Bdd | bool]:
+        space = self.space
+        untracked = STATES.index(ConnectionState.UNTRACKED)
+        found: dict[str, Bdd | bool] = dict(space.constants(Field.STATE, untracked))
+        for flag in (Field.DNAT, Field.SNAT, Field.REPLY):
+            found |= space.constants(flag, 0)
+        return found
+
+    def _early(self, kind: PathKind, effects: dict[Effect, Bdd]) -> Early | None:
+        """None where no early policy speaks on this path. Log lines are added to ``effects``."""
+        space = self.space
+        found = {"denied": space.false, "allowed": space.false, "untracked": space.false}
+        left = space.true
+        is_asked = False
+        for acts, name in ((Acts.UNTRACKED, "untracked"), (Acts.PRE_DNAT, "allowed")):
+            if acts is Acts.PRE_DNAT and kind is PathKind.OUT:
+                continue
+            decided = space.false
+            for stage in self.stages.early(kind, acts):
+                is_asked = True
+                outcome = self._tiers(stage)
+                where = left & stage.where & self.open_in(stage)
+                found[name] |= where & outcome.allowed
+                found["denied"] |= where & outcome.decided & ~outcome.allowed
+                decided |= where & outcome.decided
+                for what, those in outcome.logged.items():
+                    effects[what] = effects.get(what, space.false) | (where & those)
+            left &= ~decided
+        return Early(**found) if is_asked else None
+
+    def _judge(self, stages: Iterable[Stage], allowed: Bdd | None = None) -> Meaning:
+        """Stage after stage, for packets as they are behind destination translation.
+
+        ``allowed`` are those that no stage has to speak of to be allowed; without it none.
+        """
+        space = self.space
+        found = Meaning(space.false if allowed is None else allowed, space.false, {})
         stopped = space.false
-        for stage in self.stages(kind):
+        for stage in stages:
             judged = self._judge_stage(stage)
             late = stage.where & ~stopped
             for what, those in judged.effects.items():
@@ -78,109 +148,81 @@ class PolicySets:
         found.allowed &= ~stopped
         return found
 
-    def stages(self, kind: PathKind) -> Iterable[Stage]:
-        """The stages of a path, in order."""
-        policy, space, at = self.policy, self.space, self.conditions.at
-        if kind is PathKind.IN:
-            for endpoint in policy.endpoints:
-                direction = Direction.INGRESS if endpoint.is_host else Direction.EGRESS
-                rules = self._rules_at(endpoint, direction)
-                yield Stage(at(Field.IN_INTERFACE, endpoint), rules, with_basics=True)
-        elif kind is PathKind.OUT:
-            for endpoint in policy.endpoints:
-                if endpoint.is_host and policy.is_covered(endpoint, Direction.EGRESS):
-                    rules = self._rules_at(endpoint, Direction.EGRESS)
-                    yield Stage(at(Field.OUT_INTERFACE, endpoint), rules, with_basics=True)
-        else:
-            for endpoint in policy.workloads:
-                rules = self._rules_at(endpoint, Direction.EGRESS)
-                yield Stage(at(Field.IN_INTERFACE, endpoint), rules)
-            where = space.any_of(
-                at(side, endpoint)
-                for endpoint in policy.endpoints
-                if policy.is_covered(endpoint, Direction.FORWARD)
-                for side in (Field.IN_INTERFACE, Field.OUT_INTERFACE)
-            )
-            yield Stage(where, self._forward_rules(), policy.dnats)
-            for endpoint in policy.workloads:
-                rules = self._rules_at(endpoint, Direction.INGRESS)
-                yield Stage(at(Field.OUT_INTERFACE, endpoint), rules)
-
-    def _rules_at(self, endpoint: Endpoint, direction: Direction) -> list[tuple[PolicyRule, Bdd]]:
-        return [
-            (rule, self.conditions.of_rule(rule))
-            for entry in self.policy.policies_at(endpoint, direction)
-            for rule in entry.rules(direction)
-        ]
-
     def open_in(self, stage: Stage) -> Bdd:
-        """What the stage's rules are asked about: neither part of a connection nor invalid, nor
-        what is always allowed."""
-        space = self.space
-        states = (
-            ConnectionState.ESTABLISHED,
-            ConnectionState.RELATED,
-            ConnectionState.INVALID,
-        )
-        return ~space.in_state(*states) & ~self._basics(stage)
+        """What the stage's rules are asked about: what its connection's state does not decide,
+        and what is not let through anyway."""
+        if stage.acts is Acts.UNTRACKED:
+            # before connection tracking there is no state
+            return ~self.stages.granted(stage)
+        return ~self._by_state() & ~self.stages.granted(stage)
 
-    def _basics(self, stage: Stage) -> Bdd:
+    def _by_state(self) -> Bdd:
+        """Packets that the state of their connection alone decides about."""
+        return self._going_on() | (
+            self.space.false
+            if self.policy.defaults.invalid is Handling.ASK
+            else self.space.in_state(ConnectionState.INVALID)
+        )
+
+    def _going_on(self) -> Bdd:
         space = self.space
-        if not stage.with_basics or space.family is not Family.IPV6:
+        if self.policy.defaults.established is Handling.ASK:
             return space.false
-        return space.equal(Field.PROTOCOL, ICMPV6) & space.any_of(
-            space.equal(Field.ICMP_TYPE, kind) for kind in NEIGHBOUR_TYPES
-        )
-
-    def translated(self, stage: Stage) -> Bdd:
-        """What the port forwards of a stage let through behind all its rules."""
-        space = self.space
-        return space.any_of(
-            self.conditions.at_any(Field.IN_INTERFACE, dnat.inputs)
-            & space.flag(Field.DNAT)
-            & self.conditions.of_conditions(dnat.translated(space.family))
-            for dnat in stage.dnats
-        )
+        return space.in_state(ConnectionState.ESTABLISHED, ConnectionState.RELATED)
 
     def _judge_stage(self, stage: Stage) -> Meaning:
         space = self.space
-        going_on = space.in_state(ConnectionState.ESTABLISHED, ConnectionState.RELATED)
-        invalid = space.in_state(ConnectionState.INVALID)
+        going_on = self._going_on()
+        invalid = self._by_state() & ~going_on
+        allowed = going_on | self.stages.granted(stage, before_invalid=True)
+        allowed |= self.stages.granted(stage, before_invalid=False) & ~invalid
+        if self.policy.defaults.invalid is Handling.ALLOW:
+            allowed |= invalid
         open_ = self.open_in(stage)
-        basics = self._basics(stage) & ~going_on & ~invalid
-        outcome = self._first_match(stage.asked)
+        outcome = self._tiers(stage)
         undecided = open_ & ~outcome.decided
-        allowed = going_on | basics | (open_ & outcome.allowed)
-        allowed |= undecided & self.translated(stage)
+        allowed |= open_ & outcome.allowed
+        allowed |= undecided & self.stages.translated(stage)
         rejected = open_ & outcome.rejected
+        if stage.is_exit:
+            rejected &= ~space.flag(Field.DNAT)
         tcp = space.equal(Field.PROTOCOL, TCP)
         kinds: dict[Target, Bdd] = {
             Reject("tcp-reset"): rejected & tcp,
-            Reject(_PORT_UNREACHABLE[space.family]): rejected & ~tcp,
+            Reject(PORT_UNREACHABLE[space.family]): rejected & ~tcp,
         }
         effects = {what: open_ & those for what, those in outcome.logged.items()}
         return Meaning(allowed, ~allowed & ~rejected, kinds, effects)
 
-    def _forward_rules(self) -> list[tuple[PolicyRule, Bdd]]:
-        found = []
-        for forward in self.policy.forward_policies:
-            where = self.space.true
-            if forward.sources:
-                where &= self.conditions.at_any(Field.IN_INTERFACE, forward.sources)
-            if forward.destinations:
-                where &= self.conditions.at_any(Field.OUT_INTERFACE, forward.destinations)
-            found += [(rule, where & self.conditions.of_rule(rule)) for rule in forward.rules]
+    def _tiers(self, stage: Stage) -> Outcome:
+        """What the tiers decide, one behind the other."""
+        space = self.space
+        found = nothing_decided(space)
+        for tier in stage.tiers:
+            here = self._first_match(tier.asked)
+            decided = space.true if tier.denies else here.decided
+            found = then_outcome(
+                found, replace(here, decided=decided & ~here.passed, passed=space.false)
+            )
         return found
 
-    def _first_match(self, asked: list[tuple[PolicyRule, Bdd]]) -> Outcome:
+    def _first_match(self, asked: Iterable[Asked]) -> Outcome:
         """The first rule that matches decides, folded in a balanced tree."""
         level = [outcome_of(self.space, rule, those) for rule, those in asked]
         if not level:
-            nobody = self.space.false
-            return Outcome(nobody, nobody, nobody, {})
+            return nothing_decided(self.space)
         while len(level) > 1:
             level = [
                 then_outcome(level[at], level[at + 1]) if at + 1 < len(level) else level[at]
                 for at in range(0, len(level), 2)
             ]
         return level[0]
+
+
+def _replaced(space: Space, meaning: Meaning, by: dict[str, Bdd | bool]) -> Meaning:
+    return Meaning(
+        space.substitute(meaning.allowed, by),
+        space.substitute(meaning.denied, by),
+        {target: space.substitute(those, by) for target, those in meaning.rejected.items()},
+        {what: space.substitute(those, by) for what, those in meaning.effects.items()},
+    )

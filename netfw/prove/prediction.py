@@ -71,6 +71,7 @@ def judge_example(policy: Policy, example: Example) -> Judgement:
         (packet.icmp_type, packet.icmp_code),
         example.state,
         example.dnat,
+        packet.source_port,
     )
     return Judge(policy).judge(_translated(policy, flow))
 
@@ -87,6 +88,10 @@ def _translated(policy: Policy, flow: Flow) -> Flow:
                 port = flow.destination_port
             is_moved = (dnat.address, port) != (flow.destination, flow.destination_port)
             return replace(
-                flow, destination=dnat.address, destination_port=port, translated=is_moved
+                flow,
+                destination=dnat.address,
+                destination_port=port,
+                translated=is_moved,
+                arrived=flow,
             )
     return flow

@@ -15,8 +15,8 @@ endpoints:
   lan: {host: eth1}
   pods: {workload: veth+}
 services: {web: [http, https]}
-nets:
-  office: [192.0.2.0/24, "2001:db8:1::/48"]
+nets: {office: [192.0.2.0/24, "2001:db8:1::/48"]}
+failsafes: none
 policies:
   - name: public
     at: wan

@@ -20,8 +20,8 @@ version: 1
 endpoints:
   wan: {host: eth0}
   lan: {host: eth1}
-nets:
-  office: [192.0.2.0/24, "2001:db8:1::/48"]
+nets: {office: [192.0.2.0/24, "2001:db8:1::/48"]}
+failsafes: none
 policies:
   - {name: lan, at: lan, ingress: [{allow: dns}]}
   - name: public

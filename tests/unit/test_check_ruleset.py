@@ -100,7 +100,7 @@ def test_unsound_rule_is_refused(found: Rule, problem: str):
         check_ruleset(draft_with(found))
 
 
-@pytest.mark.parametrize("target", [Accept(), Drop(), Reject("icmp-port-unreachable")])
+@pytest.mark.parametrize("target", [Accept(), Reject("icmp-port-unreachable")])
 def test_verdict_outside_of_filter_is_refused(target: Target):
     with pytest.raises(NetfwBug, match="filter"):
         check_ruleset(draft_with(rule(target), table=TableName.RAW, chain="NETFW-OUTPUT"))
