@@ -13,7 +13,7 @@ from netfw.policy.flow import Flow, is_about
 from netfw.policy.judge import Judge, Verdict
 from netfw.policy.model import Policy
 from netfw.policy.translation import DnatPolicy
-from netfw.traverse.connection import Conntrack
+from netfw.traverse.connection import ICMP_ERRORS, Conntrack
 from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.situation import Path, Phase
@@ -29,6 +29,8 @@ _EXPECTED = {
 _LOOPBACK_ADDRESS = {Family.IPV4: 0x7F000001, Family.IPV6: 1}
 FIRST_SOURCE_PORT = 30000
 """Below, ports are those that a rule asks for."""
+UNUSED_PORT = 9
+"""The port of what ICMP errors are about (discard, RFC 863)."""
 MAX_PROBES = 60000
 """A probe's number has 16 bits in the packet."""
 
@@ -163,7 +165,12 @@ class ProbeWriter:
             return None
         if way.came_by is not None and not self.layout.send_from(family, packet.source):
             return None
-        if packet.protocol not in PORT_PROTOCOLS:
+        if packet.is_icmp and packet.icmp_type in ICMP_ERRORS[packet.protocol]:
+            # about a packet that nobody has sent, so that it belongs to no connection
+            back, forth = packet.destination, packet.source
+            quoted = Packet(family, back, forth, UDP, self.next_source_port, UNUSED_PORT)
+            packet = replace(packet, quoted=quoted)
+        elif packet.protocol not in PORT_PROTOCOLS:
             packet = replace(packet, icmp_id=number)
         state = state_of(packet)
         translated = packet
@@ -179,7 +186,9 @@ class ProbeWriter:
                 destination=dnat.address,
                 destination_port=dnat.ports.first if dnat.ports and not _keeps(dnat) else port,
             )
-        expected = self._expected(translated, way, state, translated=translated != packet)
+        expected = self._expected(
+            translated, way, state, translated=translated != packet, arrived=packet
+        )
         probe = Probe(
             number,
             group,
@@ -200,7 +209,9 @@ class ProbeWriter:
             return
         address = _LOOPBACK_ADDRESS[self.family]
         packet = Packet(self.family, address, address, UDP, self.next_source_port, port)
-        out = Flow(self.family, "", LOOPBACK, address, address, UDP, port)
+        out = Flow(
+            self.family, "", LOOPBACK, address, address, UDP, port, source_port=packet.source_port
+        )
         verdict = self.judge.judge(out).verdict
         if verdict is not Verdict.DENIED:
             # the field is cleared on the way in: what counts is what is said there
@@ -323,10 +334,20 @@ class ProbeWriter:
             (packet.icmp_type, packet.icmp_code),
             state,
             translated,
+            packet.source_port,
         )
 
     def _expected(
-        self, packet: Packet, way: Way, state: ConnectionState, *, translated: bool
+        self,
+        packet: Packet,
+        way: Way,
+        state: ConnectionState,
+        *,
+        translated: bool,
+        arrived: Packet | None = None,
     ) -> Expected:
         flow = self._flow(packet, way, state, translated=translated)
+        if arrived is not None:
+            before = self._flow(arrived, way, state, translated=False)
+            flow = replace(flow, arrived=before)
         return _EXPECTED[self.judge.judge(flow).verdict]

@@ -33,7 +33,7 @@ from netfw.prove.policy_sets import PolicySets
 from netfw.prove.proof import space_for
 from netfw.prove.reach import Hit, Place, Reach
 from netfw.prove.space import Bdd, Field, Space
-from netfw.traverse.connection import ICMP_NEW, ICMPV6_NEVER_TRACKED
+from netfw.traverse.connection import ICMP_ERRORS, ICMP_NEW, ICMPV6_NEVER_TRACKED
 from netfw.traverse.packet import SYN, Packet
 from netfw.traverse.situation import Path
 from netfw.verify.layout import Link
@@ -247,6 +247,9 @@ class ProofProbes:
         found |= new & space.any_of(map(protocol, OTHER_PROTOCOLS[family]))
         begins = space.any_of(space.equal(Field.ICMP_TYPE, kind) for kind in ICMP_NEW[icmp])
         found |= new & protocol(icmp) & begins & code
+        # an error about a packet that nobody has sent
+        errors = (space.equal(Field.ICMP_TYPE, kind) for kind in ICMP_ERRORS[icmp])
+        found |= invalid & protocol(icmp) & space.any_of(errors)
         if family is Family.IPV6:
             quiet = space.any_of(
                 space.equal(Field.ICMP_TYPE, kind) for kind in ICMPV6_NEVER_TRACKED

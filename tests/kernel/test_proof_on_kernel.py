@@ -27,6 +27,7 @@ version: 1
 endpoints:
   wan: {host: eth0}
   lan: {host: eth1}
+failsafes: none
 nets:
   office: [192.0.2.0/24, "2001:db8:1::/48"]
 policies:

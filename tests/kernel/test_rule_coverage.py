@@ -23,7 +23,8 @@ policies:
   - name: public
     at: wan
     ingress:
-      - allow: icmp/fragmentation-needed
+      - allow: http
+        from: 127.0.0.0/8
 """
 
 
@@ -39,8 +40,8 @@ def test_every_rule_of_the_examples_is_met(path: Path, backend: Backend, family:
 
 
 def test_a_rule_that_no_packet_was_sent_for_is_named() -> None:
-    """An ICMP error belongs to a connection; as a first packet it can only be invalid."""
+    """No packet comes from a loopback address: the kernel drops it before any rule."""
     policy = load(NOT_STAGED, "policy.yaml")
     run = run_task(policy_task(policy, Backend.NFT, Family.IPV4), NoProgress())
     assert run.result is Result.AGREE
-    assert ["--icmp-type 3/4" in run.texts[place] for place in run.unseen] == [True]
+    assert ["-s 127.0.0.0/8" in run.texts[place] for place in run.unseen] == [True]

@@ -27,6 +27,7 @@ pytestmark = [
 ]
 POLICY = """\
 version: 1
+failsafes: none
 endpoints:
   wan: {host: eth0}
 policies:

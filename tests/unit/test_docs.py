@@ -74,9 +74,9 @@ def test_findings_changes_and_the_proof_shown_are_those_printed(
     old = block(CLI, "yaml", "version: 1\nendpoints:\n  wan: {host: eth0}\n  dmz")
     Path("policy.yaml").write_text(old)
     new = old[: old.index("assert:")].replace("8100", "8200")
-    for line in ("  dmz: {host: eth1}\n", "      - deny: tcp/8080\n"):
-        assert line in new
-        new = new.replace(line, "")
+    line = "      - deny: tcp/8080\n"
+    assert line in new
+    new = new.replace(line, "")
     Path("new.yaml").write_text(
         f"{new}assert:\n  - denied: {{in: wan, to: host, service: ssh, from: {{not: office}}}}\n"
     )
