@@ -45,7 +45,7 @@ def _masquerade(draft: Draft) -> list[Rule]:
         ]
         pairs: list[InterfacePair] = [
             (way_in, way_out)
-            for way_in in ways_in or [None]
+            for way_in in (ways_in if masquerade.sources else [None])
             for endpoint in masquerade.out
             for way_out in endpoint.interfaces
         ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from collections.abc import Mapping as MappingOf
 from typing import Generic, TypeVar
 
 from netfw.policy.faults import Faults, did_you_mean
-from netfw.policy.fields import check_name, read_entries, read_words
-from netfw.policy.source import Entry, Node, Scalar
+from netfw.policy.fields import check_name, read_entries, read_members, read_words
+from netfw.policy.source import Entry, Mapping, Node, Scalar
 
 Value = TypeVar("Value")
 
@@ -19,7 +20,9 @@ class Definitions(Generic[Value]):
     """What names of one kind stand for.
 
     ``what`` is the kind in messages (``net``), ``parse`` reads a literal (and notes what is
-    wrong with it), ``is_literal`` tells a literal from a name.
+    wrong with it), ``is_literal`` tells a literal from a name. ``expand`` reads a member that is
+    a mapping (such as ``{file: …}``); without it there are none. ``find_other`` knows what names
+    stand for that are defined elsewhere.
     """
 
     def __init__(
@@ -27,25 +30,34 @@ class Definitions(Generic[Value]):
         what: str,
         parse: Callable[[Scalar, Faults], Value | None],
         is_literal: Callable[[str], bool],
-        builtin: Mapping[str, tuple[Value, ...]],
+        builtin: MappingOf[str, tuple[Value, ...]],
         faults: Faults,
+        expand: Callable[[Mapping, Faults], tuple[Value, ...] | None] | None = None,
+        find_other: Callable[[str], tuple[Value, ...] | None] = lambda _: None,
     ) -> None:
         self.what = what
+        self._expand = expand
+        self._find_other = find_other
         self._parse = parse
         self._is_literal = is_literal
         self._faults = faults
         self._known: dict[str, tuple[Value, ...] | None] = dict(builtin)
-        self._written: dict[str, tuple[Scalar, ...]] = {}
+        self._written: dict[str, tuple[Scalar | Mapping, ...]] = {}
 
     def read(self, node: Node, reserved: frozenset[str]) -> None:
         """Take in the user's definitions and resolve every one of them."""
         builtin = dict(self._known)
         entries: list[Entry] = []
         for entry in read_entries(node, f"{self.what}s", self._faults):
-            words = read_words(entry.value, f"{self.what} '{entry.key.text}'", self._faults)
+            what = f"{self.what} '{entry.key.text}'"
+            members: tuple[Scalar | Mapping, ...] = (
+                read_words(entry.value, what, self._faults)
+                if self._expand is None
+                else read_members(entry.value, what, self._faults)
+            )
             if check_name(entry.key, f"the name of a {self.what}", reserved, self._faults):
                 entries.append(entry)
-                self._written[entry.key.text] = words
+                self._written[entry.key.text] = members
         for entry in entries:
             name = entry.key.text
             if name in builtin:
@@ -59,8 +71,8 @@ class Definitions(Generic[Value]):
     def _check_same_as_builtin(self, entry: Entry, meaning: tuple[Value, ...] | None) -> None:
         """A name that netfw knows may be written down again, but not given another meaning."""
         values: list[Value] = []
-        for word in self._written[entry.key.text]:
-            values += self.resolve_word(word) or ()
+        for member in self._written[entry.key.text]:
+            values += self._resolve_member(member, ()) or ()
         if set(values) != set(meaning or ()):
             name = entry.key.text
             self._faults.add(
@@ -80,6 +92,9 @@ class Definitions(Generic[Value]):
             return None if value is None else (value,)
         if word.text in self._known:
             return self._known[word.text]
+        found = self._find_other(word.text)
+        if found is not None:
+            return found
         self._faults.add(
             word.where,
             f"unknown {self.what} '{word.text}'",
@@ -94,22 +109,29 @@ class Definitions(Generic[Value]):
             return self._known[name.text]
         values: dict[Value, None] = {}
         sound = True
-        for word in self._written[name.text]:
-            if word.text in way:
-                self._faults.add(
-                    word.where, f"{self.what} '{way[0]}' contains itself: {' → '.join(way)}"
-                )
-                found = None
-            elif len(way) > MAX_DEPTH:
-                self._faults.add(word.where, f"{self.what}s are nested deeper than {MAX_DEPTH}")
-                found = None
-            elif word.text in self._written and not self._is_literal(word.text):
-                found = self._resolve(word, (*way, word.text))
-            else:
-                found = self.resolve_word(word)
+        for member in self._written[name.text]:
+            found = self._resolve_member(member, way)
             if found is None:
                 sound = False
             else:
                 values.update(dict.fromkeys(found))
         self._known[name.text] = tuple(values) if sound else None
         return self._known[name.text]
+
+    def _resolve_member(
+        self, member: Scalar | Mapping, way: tuple[str, ...]
+    ) -> tuple[Value, ...] | None:
+        """What a member of a definition stands for; ``way`` are the names that led to it."""
+        if isinstance(member, Mapping):
+            assert self._expand is not None
+            return self._expand(member, self._faults)
+        if member.text in way:
+            problem = f"{self.what} '{way[0]}' contains itself: {' → '.join(way)}"
+            self._faults.add(member.where, problem)
+        elif len(way) > MAX_DEPTH:
+            self._faults.add(member.where, f"{self.what}s are nested deeper than {MAX_DEPTH}")
+        elif member.text in self._written and not self._is_literal(member.text):
+            return self._resolve(member, (*way, member.text))
+        else:
+            return self.resolve_word(member)
+        return None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from netfw.errors import Where
+from netfw.ir.net import Net
 
 
 class EndpointKind(Enum):
@@ -22,18 +23,30 @@ class EndpointKind(Enum):
 class Endpoint:
     """Interfaces that are treated alike, under a name.
 
-    Interface names may end in ``+``. No interface belongs to two endpoints.
+    Interface names may end in ``+``. No interface belongs to two endpoints. ``labels`` are what
+    selectors look at. ``nets`` is what lies behind the interfaces; empty: that is not said.
+
+    An endpoint without interfaces stands for what is not there: an optional one that this host
+    lacks, or a zone that selects nothing. No packet comes in or leaves by it, and it is not among
+    the endpoints of a policy.
     """
 
     name: str
     kind: EndpointKind
     interfaces: tuple[str, ...]
     where: Where
+    labels: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    nets: tuple[Net, ...] = field(default=(), compare=False)
 
     @property
     def is_host(self) -> bool:
         """Whether this is a host endpoint."""
         return self.kind is EndpointKind.HOST
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether there is no such interface."""
+        return not self.interfaces
 
     def covers(self, interface: str) -> bool:
         """Whether an interface belongs to this endpoint."""

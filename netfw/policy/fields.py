@@ -95,6 +95,34 @@ def read_words(node: Node, what: str, faults: Faults) -> tuple[Scalar, ...]:
     return tuple(words.values())
 
 
+def read_members(node: Node, what: str, faults: Faults) -> tuple[Scalar | Mapping, ...]:
+    """Read words and mappings: one of them, or a list; each word once."""
+    items = node.items if isinstance(node, Sequence) else (node,)
+    if not items:
+        faults.add(node.where, f"{what} is an empty list", "name something or leave the key out")
+    members: list[Scalar | Mapping] = []
+    words: set[str] = set()
+    for item in items:
+        if isinstance(item, Mapping):
+            members.append(item)
+        elif not isinstance(item, Scalar) or not item.text:
+            faults.add(item.where, f"{what} must be a word or a list, not {describe(item)}")
+        elif item.text in words:
+            faults.add(item.where, f"'{item.text}' is in {what} twice", "remove one of them")
+        else:
+            words.add(item.text)
+            members.append(item)
+    return tuple(members)
+
+
+def read_flag(node: Node, what: str, faults: Faults) -> bool:
+    """Read ``true`` or ``false``; a fault counts as false."""
+    word = read_word(node, what, faults)
+    if word is not None and word.text not in ("true", "false"):
+        faults.add(word.where, f"{what} is 'true' or 'false', not '{word.text}'")
+    return word is not None and word.text == "true"
+
+
 def read_word(node: Node, what: str, faults: Faults) -> Scalar | None:
     """Read a single word."""
     if isinstance(node, Scalar) and node.text:

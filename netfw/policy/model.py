@@ -39,6 +39,11 @@ class EndpointPolicy:
     tier: str = LAST_TIER
     acts: Acts = Acts.NORMAL
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether it is for endpoints that are not there, and so for no packet."""
+        return all(endpoint.is_absent for endpoint in self.at)
+
     def rules(self, direction: Direction) -> tuple[PolicyRule, ...]:
         """The rules of a direction; none for FORWARD."""
         if direction is Direction.INGRESS:
@@ -64,6 +69,14 @@ class ForwardPolicy:
     def named(self) -> tuple[Endpoint, ...]:
         """The endpoints that this policy names, in either role."""
         return self.sources + self.destinations
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether an end is not there, so that no packet goes that way."""
+        return any(
+            bool(end) and all(endpoint.is_absent for endpoint in end)
+            for end in (self.sources, self.destinations)
+        )
 
 
 @dataclass(frozen=True, slots=True)

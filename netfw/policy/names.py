@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netfw.ir.net import Net
 from netfw.policy.definitions import Definitions
 from netfw.policy.endpoint import Endpoint
-from netfw.policy.faults import Faults, did_you_mean
+from netfw.policy.faults import Faults
 from netfw.policy.fields import read_words
 from netfw.policy.net_literal import is_net_literal, parse_net
 from netfw.policy.service_literal import ANY_WORD, format_service, is_literal, parse_service
-from netfw.policy.source import Node, Scalar, Sequence
+from netfw.policy.source import Mapping, Node, Scalar, Sequence, written_form
 from netfw.policy.traffic import ANY, Traffic
+from netfw.policy.zones import Zones
 
 RESERVED_NAMES = frozenset(
     {"any", "assert", "default", "failsafe", "field", "forward", "hook", "host", "nat", "netfw"}
@@ -30,24 +30,16 @@ RESERVED_RULE_NAMES = frozenset(
 class Names:
     """What the names of a file stand for."""
 
-    endpoints: Mapping[str, Endpoint]
+    zones: Zones
     nets: Definitions[Net]
     services: Definitions[Traffic]
 
     def read_endpoints(self, node: Node, what: str, faults: Faults) -> tuple[Endpoint, ...]:
-        """A name or list of names of endpoints; faults are noted and left out."""
-        found = []
-        for word in read_words(node, what, faults):
-            endpoint = self.endpoints.get(word.text)
-            if endpoint is None:
-                faults.add(
-                    word.where,
-                    f"unknown endpoint '{word.text}' in {what}",
-                    did_you_mean(word.text, self.endpoints, "define it under 'endpoints:'"),
-                )
-            else:
-                found.append(endpoint)
-        return tuple(found)
+        """Names of endpoints and zones, selectors, or a list of them; faults are left out.
+
+        Where nothing is there (see ``Endpoint``), that is one endpoint which is absent.
+        """
+        return self.zones.read_endpoints(node, what, faults)
 
     def read_nets(self, node: Node, what: str, faults: Faults) -> tuple[Net, ...]:
         """A name, a literal or a list of them; faults are noted and left out."""
@@ -60,7 +52,7 @@ class Names:
                     f"leave '{what}' out: any address is meant then",
                 )
                 continue
-            if word.text in self.endpoints and not self.nets.knows(word.text):
+            if self.zones.knows(word.text) and not self.nets.knows(word.text):
                 faults.add(
                     word.where,
                     f"'{word.text}' is an endpoint, but '{what}' of a rule names nets",
@@ -98,6 +90,18 @@ def net_words(node: Node | None) -> list[str]:
     """The same for a list of nets."""
     return sorted(
         str(parse_net(word)) if is_net_literal(word) else word for word in listed_words(node)
+    )
+
+
+def endpoint_words(node: Node | None) -> list[str]:
+    """The same for a list of endpoints, zones and selectors."""
+    if node is None:
+        return []
+    items = node.items if isinstance(node, Sequence) else (node,)
+    return sorted(
+        written_form(item) if isinstance(item, Mapping) else item.text
+        for item in items
+        if not isinstance(item, Sequence)
     )
 
 

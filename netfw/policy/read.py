@@ -23,11 +23,13 @@ from netfw.policy.read_tiers import read_tiers
 from netfw.policy.service_literal import PROTOCOLS, LiteralFault, is_literal, parse_service
 from netfw.policy.source import Node, Scalar, parse_nodes
 from netfw.policy.traffic import Traffic
+from netfw.policy.zones import Zones
 
 VERSION = "1"
 """The version of the language."""
-_BEFORE_POLICIES = ("marks", "defaults", "failsafes", "endpoints", "nets", "services", "tiers")
-_KEYS = ("version", *_BEFORE_POLICIES, "policies", "nat", "assert")
+_SETTINGS = ("marks", "defaults", "failsafes")
+_NAMES = ("endpoints", "zones", "nets", "services", "tiers")
+_KEYS = ("version", *_SETTINGS, *_NAMES, "policies", "nat", "assert")
 
 
 def load(text: str, file: str) -> Policy:
@@ -51,17 +53,21 @@ def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
     marks = fields.entry("marks")
     field = MarkField() if marks is None else _read_marks(marks.value, faults)
     field_where = Where(file) if marks is None else marks.key.where
-    endpoints_node = fields.find("endpoints")
-    endpoints = read_endpoints(endpoints_node, faults) if endpoints_node else {}
     nets = Definitions("net", read_net, is_net_literal, {}, faults)
     nets_node = fields.find("nets")
     if nets_node is not None:
         nets.read(nets_node, RESERVED_NAMES)
+    before = len(faults)
+    endpoints_node, zones_node = fields.find("endpoints"), fields.find("zones")
+    endpoints = read_endpoints(endpoints_node, nets, faults) if endpoints_node else {}
+    zones = Zones(endpoints, faults, are_all_there=len(faults) == before)
+    if zones_node is not None:
+        zones.read(zones_node, RESERVED_NAMES, faults)
     services = Definitions("service", _read_service, is_literal, _builtin_services(), faults)
     services_node = fields.find("services")
     if services_node is not None:
         services.read(services_node, RESERVED_NAMES | PROTOCOLS.keys())
-    names = Names(endpoints, nets, services)
+    names = Names(zones, nets, services)
     defaults_entry, failsafes_entry = fields.entry("defaults"), fields.entry("failsafes")
     defaults = read_defaults(defaults_entry, faults) if defaults_entry else Defaults()
     tiers = read_tiers(fields.find("tiers"), Where(file), faults)
@@ -76,7 +82,7 @@ def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
         file,
         field,
         field_where,
-        tuple(endpoints.values()),
+        tuple(endpoint for endpoint in endpoints.values() if not endpoint.is_absent),
         at_endpoints,
         forward,
         masquerades,

@@ -5,32 +5,39 @@ from __future__ import annotations
 import re
 
 from netfw.ir.names import MAX_INTERFACE_NAME
+from netfw.ir.net import Net
+from netfw.policy.definitions import Definitions
 from netfw.policy.endpoint import Endpoint, EndpointKind
 from netfw.policy.faults import Faults
-from netfw.policy.fields import check_name, read_entries, read_fields, read_words
+from netfw.policy.fields import check_name, read_entries, read_fields, read_flag, read_words
 from netfw.policy.names import RESERVED_NAMES
-from netfw.policy.source import Entry, Node, Scalar
+from netfw.policy.selector import LABEL_KEY, LABEL_VALUE
+from netfw.policy.source import Entry, Node, Scalar, describe
 
 # Linux takes nearly any byte (dev_valid_name in net/core/dev.c); these cover every name that
 # tools give, and none that a shell, iptables or a reader could take for something else.
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\+?")
 
 
-def read_endpoints(node: Node, faults: Faults) -> dict[str, Endpoint]:
+_KEYS = (*(kind.value for kind in EndpointKind), "labels", "nets", "optional")
+
+
+def read_endpoints(node: Node, nets: Definitions[Net], faults: Faults) -> dict[str, Endpoint]:
     """Read all endpoints by name; those at fault are left out where they mean nothing at all."""
     taken = _TakenInterfaces(faults)
     endpoints: dict[str, Endpoint] = {}
     for entry in read_entries(node, "endpoints", faults):
-        endpoint = _read_endpoint(entry, taken, faults)
+        endpoint = _read_endpoint(entry, taken, nets, faults)
         if check_name(entry.key, "the name of an endpoint", RESERVED_NAMES, faults) and endpoint:
             endpoints[endpoint.name] = endpoint
     return endpoints
 
 
-def _read_endpoint(entry: Entry, taken: _TakenInterfaces, faults: Faults) -> Endpoint | None:
+def _read_endpoint(
+    entry: Entry, taken: _TakenInterfaces, nets: Definitions[Net], faults: Faults
+) -> Endpoint | None:
     name = entry.key.text
-    kinds = tuple(kind.value for kind in EndpointKind)
-    fields = read_fields(entry.value, kinds, f"endpoint '{name}'", faults)
+    fields = read_fields(entry.value, _KEYS, f"endpoint '{name}'", faults)
     if fields is None:
         return None
     given = [kind for kind in EndpointKind if fields.find(kind.value) is not None]
@@ -50,7 +57,52 @@ def _read_endpoint(entry: Entry, taken: _TakenInterfaces, faults: Faults) -> End
     for word in words:
         if _check_interface(word, faults):
             taken.take(word, name)
-    return Endpoint(name, kind, interfaces, entry.key.where)
+    labels = fields.find("labels")
+    behind = fields.find("nets")
+    optional = fields.find("optional")
+    if optional is not None:
+        read_flag(optional, "'optional'", faults)
+    return Endpoint(
+        name,
+        kind,
+        interfaces,
+        entry.key.where,
+        read_labels(labels, faults) if labels else (),
+        read_nets(behind, nets, faults) if behind else (),
+    )
+
+
+def read_labels(node: Node, faults: Faults) -> tuple[tuple[str, str], ...]:
+    """Read ``labels: {env: prod}``; sorted by key."""
+    labels: dict[str, str] = {}
+    for entry in read_entries(node, "'labels'", faults):
+        key, value = entry.key, entry.value
+        if not LABEL_KEY.fullmatch(key.text):
+            faults.add(
+                key.where,
+                f"'{key.text}' cannot be the name of a label",
+                "write letters, digits, '-', '_' and '.', at most 63 of them; "
+                "a domain and '/' may stand before",
+            )
+        elif not isinstance(value, Scalar) or value.is_empty:
+            faults.add(value.where, f"label '{key.text}' must be a word, not {describe(value)}")
+        elif value.text and not LABEL_VALUE.fullmatch(value.text):
+            faults.add(
+                value.where,
+                f"'{value.text}' cannot be the value of a label",
+                "write letters, digits, '-', '_' and '.', at most 63 of them",
+            )
+        else:
+            labels[key.text] = value.text
+    return tuple(sorted(labels.items()))
+
+
+def read_nets(node: Node, nets: Definitions[Net], faults: Faults) -> tuple[Net, ...]:
+    """Read what lies behind an endpoint."""
+    found: dict[Net, None] = {}
+    for word in read_words(node, "'nets'", faults):
+        found.update(dict.fromkeys(nets.resolve_word(word) or ()))
+    return tuple(found)
 
 
 def _check_interface(word: Scalar, faults: Faults) -> bool:

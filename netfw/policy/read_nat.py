@@ -12,7 +12,7 @@ from netfw.policy.conditions import conditions_of
 from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import read_fields, read_items, read_word
 from netfw.policy.identity import Draft, name_rules
-from netfw.policy.names import Names, listed_words, net_words, service_words
+from netfw.policy.names import Names, endpoint_words, net_words, service_words
 from netfw.policy.read_rule import read_rule_name
 from netfw.policy.service_literal import LiteralFault, parse_ports
 from netfw.policy.source import Mapping, Node, Scalar, written_form
@@ -90,8 +90,8 @@ def _read_masquerade(node: Node, item: Mapping, names: Names, faults: Faults) ->
     if len(faults) > before:
         return None
     meaning = [
-        listed_words(from_node),
-        listed_words(out_node),
+        endpoint_words(from_node),
+        endpoint_words(out_node),
         [family.value for family in families],
     ]
     origin = Origin(item.where, "", written_form(item)[1:-1])
@@ -137,7 +137,7 @@ def _read_dnat(node: Node, item: Mapping, names: Names, faults: Faults) -> _Item
     if len(faults) > before:
         return None
     meaning = [
-        listed_words(in_node),
+        endpoint_words(in_node),
         service_words(service_node),
         net_words(from_node),
         [family.value, address, ports.first if ports else 0, ports.last if ports else 0],

@@ -186,11 +186,18 @@ def _of_rules(policy: Policy, uses: Mapping[int, _Use]) -> Iterator[Finding]:
 
 
 def _listed(policy: Policy) -> Iterator[tuple[str, Direction, PolicyRule]]:
-    """Every rule with its list: the policy's name and the direction."""
+    """Every rule with its list: the policy's name and the direction.
+
+    Not those for what an author has called optional and this host lacks.
+    """
     for entry in policy.endpoint_policies:
+        if entry.is_absent:
+            continue
         for side in (Direction.INGRESS, Direction.EGRESS):
             yield from ((entry.name, side, rule) for rule in entry.rules(side))
     for forward in policy.forward_policies:
+        if forward.is_absent:
+            continue
         yield from ((forward.name, Direction.FORWARD, rule) for rule in forward.rules)
 
 
@@ -239,7 +246,7 @@ def _of_endpoints(policy: Policy) -> Iterator[Finding]:
 def _any_to_any(policy: Policy) -> Iterator[Finding]:
     """Rules that ask for nothing; between two endpoints that may be meant, at one it opens it."""
     for entry in policy.endpoint_policies:
-        for rule in entry.ingress:
+        for rule in () if entry.is_absent else entry.ingress:
             if rule.action is Action.ALLOW and _asks_nothing(rule):
                 names = ", ".join(endpoint.name for endpoint in entry.at)
                 text = f"'{rule.origin.text}' lets everything in by {names}"

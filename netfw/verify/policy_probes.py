@@ -69,11 +69,15 @@ def policy_probes(policy: Policy, family: Family, layout: Layout) -> ProbeWriter
             if net.is_single and net.family is family:
                 layout.reserve(family, net.address)
     for entry in policy.endpoint_policies:
+        if entry.is_absent:
+            continue
         for direction in (Direction.INGRESS, Direction.EGRESS):
             for rule in entry.rules(direction):
                 for endpoint in entry.at:
                     _probe_rule(writer, rule, list(_ways(writer, endpoint, direction)))
     for forward in policy.forward_policies:
+        if forward.is_absent:
+            continue
         ways = [
             Way(came_by, leaves_by)
             for came_by in _links(layout, forward.sources)
