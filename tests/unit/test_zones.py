@@ -139,8 +139,7 @@ def test_selector_that_selects_nothing_says_which_labels_there_are() -> None:
 
 def test_selector_is_not_blamed_for_an_endpoint_at_fault() -> None:
     text = (
-        "version: 1\nendpoints: {a: {hst: eth0, labels: {x: y}}}\n"
-        "zones: {z: {select: x == 'y'}}\n"
+        "version: 1\nendpoints: {a: {hst: eth0, labels: {x: y}}}\nzones: {z: {select: x == 'y'}}\n"
     )
     assert not any("no endpoint has labels" in problem for _, problem, _ in faults_of(text))
 
