@@ -66,9 +66,7 @@ def place_policies(
         rules = policy.rules(direction)
         if not _has_own_chain(draft, policy, direction):
             return [
-                compiled
-                for rule in rules
-                for compiled in compile_rule(rule, draft.family, place=place)
+                compiled for rule in rules for compiled in compile_rule(draft, rule, place=place)
             ]
         can_pass = passes(rules)
         name = chain_name.chain_of_policy(policy.name, direction)
@@ -76,9 +74,7 @@ def place_policies(
         shared[name] = Chain(
             name,
             tuple(
-                compiled
-                for rule in rules
-                for compiled in compile_rule(rule, draft.family, place=inside)
+                compiled for rule in rules for compiled in compile_rule(draft, rule, place=inside)
             ),
         )
         origin = Origin(

@@ -96,13 +96,11 @@ def _place_policy(
         return [
             compiled
             for rule in policy.rules
-            for compiled in compile_rule(rule, draft.family, pairs, place)
+            for compiled in compile_rule(draft, rule, pairs, place)
         ]
     inside = Place(place.can_reject, is_called=True)
     rules = [
-        compiled
-        for rule in policy.rules
-        for compiled in compile_rule(rule, draft.family, place=inside)
+        compiled for rule in policy.rules for compiled in compile_rule(draft, rule, place=inside)
     ]
     if not rules:
         return []

@@ -64,6 +64,11 @@ def chain_of_tier(stage: str, tier: Tier) -> str:
     return _name("", f"{stage.removeprefix(OWN_CHAIN_PREFIX)}-T-{tier.name}")
 
 
+def chain_of_rule(identity: str) -> str:
+    """The chain with the exceptions of a rule: ``NETFW-X-public/office-ssh``."""
+    return _name("X-", identity)
+
+
 def _name(prefix: str, name: str, suffix: str = "") -> str:
     """The name in full, or its start, a dot (which no name holds), and a hash."""
     prefix = OWN_CHAIN_PREFIX + prefix

@@ -10,6 +10,7 @@ from netfw.compiler.build_exit import build_exit
 from netfw.compiler.build_forward import build_forward
 from netfw.compiler.build_marks import build_marks
 from netfw.compiler.build_nat import build_nat
+from netfw.compiler.build_rule_chains import build_rule_chains
 from netfw.compiler.build_verdicts import build_verdicts
 from netfw.compiler.check_ruleset import check_ruleset
 from netfw.compiler.compiled import Compiled
@@ -27,6 +28,7 @@ PASSES: tuple[Pass, ...] = (
     build_forward,
     build_dispatch,
     build_exit,
+    build_rule_chains,
     build_verdicts,
     build_nat,
     attach_hooks,

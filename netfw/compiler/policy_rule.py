@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netfw.compiler import chain_name
-from netfw.compiler.draft import make_rule
+from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.rate import match_rate
+from netfw.compiler.shape import shape_of
+from netfw.compiler.stage import return_if_decided, return_if_settled
 from netfw.compiler.term import ANY_PAIR, InterfacePair, count_terms, expand_conditions
 from netfw.errors import PolicyError
 from netfw.ir.match import Match
 from netfw.ir.names import Family
-from netfw.ir.ruleset import Rule
-from netfw.ir.target import Goto, Log, Return, Target
-from netfw.policy.conditions import Conditions
-from netfw.policy.read_rule import PREFIX_END
-from netfw.policy.rule import Action, PolicyRule
+from netfw.ir.ruleset import Chain, Rule
+from netfw.ir.target import Goto, Jump, Log, Return, Target
+from netfw.policy.rule import PREFIX_END, Action, PolicyRule
 
 MAX_TERMS = 20_000
 """Most iptables rules that one rule of a policy may become."""
@@ -45,30 +45,59 @@ PLAIN = Place()
 
 
 def compile_rule(
+    draft: Draft,
     rule: PolicyRule,
-    family: Family,
     pairs: Sequence[InterfacePair] = ANY_PAIR,
     place: Place = PLAIN,
 ) -> tuple[Rule, ...]:
-    """The rules for a family, none if the rule is not about it.
+    """The rules for the draft's family, none if the rule is not about it.
 
+    Where they are a call of the rule's own chain, ``build_rule_chains`` makes that chain later.
     Raises PolicyError where they would be too many to be meant.
+    """
+    conditions = rule.conditions(draft.family)
+    if conditions is None:
+        return ()
+    if conditions.is_plain:
+        check_size(rule, count_terms(conditions, pairs))
+        target = _target(rule, place)
+        limit = _limit(rule)
+        return tuple(
+            make_rule(rule.origin, target, *term, *limit)
+            for term in expand_conditions(conditions, pairs)
+        )
+    shape = shape_of(conditions, pairs)
+    check_size(rule, len(shape.terms) + len(shape.exceptions))
+    if not shape.needs_chain:
+        last = (*shape.last, *_limit(rule))
+        target = _target(rule, place)
+        return tuple(make_rule(rule.origin, target, *term, *last) for term in shape.terms)
+    jump = Jump(chain_name.chain_of_rule(rule.identity))
+    calls = tuple(make_rule(rule.origin, jump, *term) for term in shape.terms)
+    if not rule.action.decides:
+        return calls
+    passes = rule.action is Action.PASS
+    return (*calls, return_if_settled(draft) if passes else return_if_decided(draft))
+
+
+def chain_of(rule: PolicyRule, family: Family, place: Place) -> Chain:
+    """The chain that a rule calls which has one: back for the exceptions, then what it does.
+
+    Raises ValueError for a rule that is not about the family.
     """
     conditions = rule.conditions(family)
     if conditions is None:
-        return ()
-    check_size(rule, conditions, pairs)
-    target = _target(rule, place)
-    limit = _limit(rule)
-    return tuple(
-        make_rule(rule.origin, target, *term, *limit)
-        for term in expand_conditions(conditions, pairs)
-    )
+        raise ValueError(f"{rule.identity} is not about {family}")
+    shape = shape_of(conditions)
+    back = [make_rule(rule.origin, Return(), *term) for term in shape.exceptions]
+    last = (*shape.last, *_limit(rule))
+    inside = Place(place.can_reject, is_called=True)
+    does = make_rule(rule.origin, _target(rule, inside), *last)
+    return Chain(chain_name.chain_of_rule(rule.identity), (*back, does))
 
 
-def check_size(rule: PolicyRule, conditions: Conditions, pairs: Sequence[InterfacePair]) -> None:
+def check_size(rule: PolicyRule, count: int) -> None:
     """Refuse a rule whose lists multiply beyond reason."""
-    count = count_terms(conditions, pairs)
     if count > MAX_TERMS:
         raise PolicyError.at(
             rule.origin.where,

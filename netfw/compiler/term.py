@@ -28,12 +28,14 @@ from netfw.ir.match import (
 from netfw.ir.net import Net
 from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
 from netfw.policy.conditions import Conditions
-from netfw.policy.traffic import Traffic
+from netfw.policy.traffic import ANY, Traffic
 
 MULTIPORT_SLOTS = 15
 """Ports in one multiport match; a range takes two (XT_MULTI_PORTS, xt_multiport.h)."""
 _ICMP_MODULES = {ICMP: "icmp", ICMPV6: "icmp6"}
 
+Term = tuple[Match, ...]
+"""Matches of one rule: all of them hold."""
 InterfacePair = tuple[str | None, str | None]
 """The interface a packet comes in by and the one it leaves by; None is any."""
 ANY_PAIR: tuple[InterfacePair, ...] = ((None, None),)
@@ -42,10 +44,16 @@ ANY_PAIR: tuple[InterfacePair, ...] = ((None, None),)
 def expand_conditions(
     conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR
 ) -> Iterator[tuple[Match, ...]]:
-    """Every term that the conditions need, so that a packet matches them if it matches one."""
-    kinds = _expand_traffic(conditions.traffic)
-    sources = _expand_nets(Side.SOURCE, conditions.sources)
-    destinations = _expand_nets(Side.DESTINATION, conditions.destinations)
+    """Every term that the conditions need, so that a packet matches them if it matches one.
+
+    Raises ValueError for conditions that ask for more than services and addresses: those are a
+    ``Shape``.
+    """
+    if not conditions.is_plain:
+        raise ValueError("these conditions have exceptions or further criteria")
+    kinds = expand_traffic(conditions.traffic)
+    sources = expand_nets(Side.SOURCE, conditions.sources)
+    destinations = expand_nets(Side.DESTINATION, conditions.destinations)
     interfaces = tuple(map(interface_matches, pairs))
     for source, destination, ways, kind in product(sources, destinations, interfaces, kinds):
         yield (*source, *destination, *ways, *kind)
@@ -54,9 +62,9 @@ def expand_conditions(
 def count_terms(conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR) -> int:
     """How many terms ``expand_conditions`` makes."""
     return (
-        len(_expand_traffic(conditions.traffic))
-        * len(_expand_nets(Side.SOURCE, conditions.sources))
-        * len(_expand_nets(Side.DESTINATION, conditions.destinations))
+        len(expand_traffic(conditions.traffic))
+        * len(expand_nets(Side.SOURCE, conditions.sources))
+        * len(expand_nets(Side.DESTINATION, conditions.destinations))
         * len(pairs)
     )
 
@@ -68,7 +76,7 @@ def interface_matches(pair: InterfacePair) -> tuple[InterfaceMatch, ...]:
     return matches if way_out is None else (*matches, InterfaceMatch(Way.OUT, way_out))
 
 
-def _expand_nets(side: Side, nets: tuple[Net, ...]) -> tuple[tuple[AddressMatch, ...], ...]:
+def expand_nets(side: Side, nets: tuple[Net, ...]) -> tuple[Term, ...]:
     """One alternative for each network; all addresses need no match (iptables drops it)."""
     if not nets or any(net.mask == 0 for net in nets):
         return ((),)
@@ -76,14 +84,14 @@ def _expand_nets(side: Side, nets: tuple[Net, ...]) -> tuple[tuple[AddressMatch,
 
 
 @lru_cache(maxsize=4096)
-def _expand_traffic(traffic: tuple[Traffic, ...]) -> tuple[tuple[Match, ...], ...]:
+def expand_traffic(traffic: tuple[Traffic, ...]) -> tuple[Term, ...]:
     """Alternatives for a list of services, as few as multiport allows."""
     by_protocol: dict[int | None, list[Traffic]] = {}
     for kind in traffic:
         by_protocol.setdefault(kind.protocol, []).append(kind)
     if None in by_protocol:
         return ((),)
-    terms: list[tuple[Match, ...]] = []
+    terms: list[Term] = []
     for protocol, kinds in by_protocol.items():
         assert protocol is not None
         match = ProtocolMatch(protocol)
@@ -96,6 +104,34 @@ def _expand_traffic(traffic: tuple[Traffic, ...]) -> tuple[tuple[Match, ...], ..
         else:
             terms += [(match, *ports) for ports in _expand_ports(protocol, kinds)]
     return tuple(terms)
+
+
+def negate_traffic(traffic: tuple[Traffic, ...], but: tuple[Traffic, ...]) -> Term | None:
+    """A list of services without some others in one term, or None where one does not suffice.
+
+    It does for everything but a protocol, and for a protocol but some ports or one ICMP type.
+    """
+    first = but[0]
+    if ANY in traffic:
+        if len(but) == 1 and first.protocol is not None and first == Traffic(first.protocol):
+            return (ProtocolMatch(first.protocol, negate=True),)
+        return None
+    protocol = traffic[0].protocol
+    if protocol is None or traffic != (Traffic(protocol),):
+        return None
+    match = ProtocolMatch(protocol)
+    if protocol in _ICMP_MODULES and len(but) == 1 and first.icmp and first.protocol == protocol:
+        icmp = first.icmp
+        return (match, IcmpMatch(_ICMP_MODULES[protocol], icmp.type, icmp.codes, negate=True))
+    ports = [kind.ports for kind in but if kind == Traffic(protocol, kind.ports)]
+    packs = list(_pack(_merge([span for span in ports if span is not None])))
+    if len(ports) < len(but) or None in ports or len(packs) > 1:
+        return None
+    pack = packs[0]
+    if len(pack) == 1 and protocol in (TCP, UDP):
+        kind_of = TcpMatch if protocol == TCP else UdpMatch
+        return (match, kind_of(destination=Ports(pack[0], negate=True)))
+    return (match, MultiportMatch(PortSide.DESTINATION, pack, negate=True))
 
 
 def _expand_ports(protocol: int, kinds: Sequence[Traffic]) -> Iterator[tuple[Match, ...]]:

@@ -39,18 +39,31 @@ class Flow:
         return self.arrived or self
 
 
-def is_about(conditions: Conditions | None, flow: Flow) -> bool:
-    """Whether a packet meets a rule's conditions."""
+def is_about(conditions: Conditions | None, flow: Flow) -> bool | None:
+    """Whether a packet meets a rule's conditions; None where that cannot be known."""
     if conditions is None:
         return False
-    return (
+    if not (
         any(is_of_kind(kind, flow) for kind in conditions.traffic)
         and (not conditions.sources or any(flow.source in net for net in conditions.sources))
         and (
             not conditions.destinations
             or any(flow.destination in net for net in conditions.destinations)
         )
-    )
+    ):
+        return False
+    if conditions.is_plain:
+        return True
+    if (
+        any(is_of_kind(kind, flow) for kind in conditions.not_traffic)
+        or any(flow.source in net for net in conditions.not_sources)
+        or any(flow.destination in net for net in conditions.not_destinations)
+    ):
+        return False
+    answers = [extra.holds(flow) for extra in conditions.extras]
+    if False in answers:
+        return False
+    return None if None in answers else True
 
 
 def is_of_kind(kind: Traffic, flow: Flow) -> bool:

@@ -30,11 +30,16 @@ class Verdict(Enum):
     DENIED = "denied"
     NOT_COVERED = "not covered"
     """The policy does not speak of this packet: it is left to whatever else the host has."""
+    UNDECIDED = "undecided"
+    """It depends on something that is not known of the packet, such as who sent it or when."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict, and the rule that gave it (None: a default, or an established connection)."""
+    """A verdict, and the rule that gave it (None: a default, or an established connection).
+
+    Where it is undecided, the rule is one of which nobody knows whether it is met.
+    """
 
     verdict: Verdict
     rule: PolicyRule | DnatPolicy | None = None
@@ -57,9 +62,32 @@ class Judge:
         self._neighbour_grants = policy.neighbour_grants
         self._forward_tiers = policy.forward_tiers
         self._known_tiers: dict[tuple[str, Direction, Acts], _Tiers] = {}
+        self._assumed: dict[int, bool] = {}
+        """Answers that are tried for rules of which it is not known whether they are met."""
 
     def judge(self, flow: Flow) -> Judgement:
-        """What the policy says of a packet; every stage that covers it must allow it."""
+        """What the policy says of a packet; every stage that covers it must allow it.
+
+        Where it is not known whether a rule is met, both answers are tried: if they come to the
+        same, that is what the policy says.
+        """
+        try:
+            return self._judge(flow)
+        except _OpenQuestion as question:
+            rule = question.rule
+        if len(self._assumed) >= _MOST_ASSUMED:
+            return Judgement(Verdict.UNDECIDED, rule)
+        answers = []
+        for answer in (True, False):
+            self._assumed[id(rule)] = answer
+            answers.append(self.judge(flow))
+            del self._assumed[id(rule)]
+        one, other = answers
+        if (one.verdict, one.rejected) == (other.verdict, other.rejected):
+            return one
+        return Judgement(Verdict.UNDECIDED, rule)
+
+    def _judge(self, flow: Flow) -> Judgement:
         early, acts = self._judge_early(flow.as_arrived)
         if early is not None and early.verdict is Verdict.DENIED:
             return early
@@ -98,7 +126,13 @@ class Judge:
         key = (id(rule), flow.family)
         if key not in self._conditions:
             self._conditions[key] = rule.conditions(flow.family)
-        return is_about(self._conditions[key], flow)
+        found = is_about(self._conditions[key], flow)
+        if found is not None:
+            return found
+        if id(rule) not in self._assumed:
+            assert isinstance(rule, PolicyRule), "a grant asks for nothing that is not known"
+            raise _OpenQuestion(rule)
+        return self._assumed[id(rule)]
 
     def _by_state(self, state: ConnectionState) -> Judgement | None:
         """What the connection's state alone decides."""
@@ -204,6 +238,16 @@ class Judge:
         return self._known_tiers[key]
 
 
+class _OpenQuestion(Exception):
+    """It is not known whether a rule is met."""
+
+    def __init__(self, rule: PolicyRule) -> None:
+        super().__init__()
+        self.rule = rule
+
+
+_MOST_ASSUMED = 8
+"""Open questions about one packet from which on it is given up: each doubles the work."""
 _PASSED = Judgement(Verdict.NOT_COVERED)
 """A rule has sent the packet to the next tier."""
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from netfw.ir.names import Family
-from netfw.ir.net import Net
 from netfw.ir.ruleset import Origin
-from netfw.policy.conditions import Conditions, conditions_of
-from netfw.policy.traffic import Traffic
+from netfw.policy.conditions import Conditions
+from netfw.policy.criteria import Criteria
+
+PREFIX_END = ": "
+"""What stands between the prefix of a log line and the kernel's words."""
 
 
 class Action(Enum):
@@ -47,14 +49,12 @@ class LogSettings:
 class PolicyRule:
     """One rule of an ``ingress``, ``egress`` or ``forward`` list.
 
-    ``sources`` and ``destinations`` hold networks of both families; empty means any.
+    ``criteria`` say which packets it is about.
     ``origin.identity`` is the stable name that the compiled rules carry in their comments.
     """
 
     action: Action
-    traffic: tuple[Traffic, ...]
-    sources: tuple[Net, ...]
-    destinations: tuple[Net, ...]
+    criteria: Criteria
     origin: Origin
     log: LogSettings | None = None
 
@@ -65,9 +65,9 @@ class PolicyRule:
 
     def conditions(self, family: Family) -> Conditions | None:
         """What the rule asks of packets of a family, or None if it is not about that family."""
-        return conditions_of(family, self.traffic, self.sources, self.destinations)
+        return self.criteria.of_family(family)
 
     @property
     def families(self) -> tuple[Family, ...]:
         """The families whose packets this rule can be about; never empty in a valid policy."""
-        return tuple(family for family in Family if self.conditions(family) is not None)
+        return self.criteria.families

@@ -11,6 +11,7 @@ from netfw.policy.conditions import Conditions
 from netfw.policy.endpoint import Endpoint
 from netfw.policy.rule import PolicyRule
 from netfw.policy.traffic import Traffic
+from netfw.prove.criterion_sets import CriterionSets
 from netfw.prove.space import Bdd, Field, Space
 
 
@@ -23,6 +24,7 @@ class ConditionSets:
         self._kinds: dict[Traffic, Bdd] = {}
         self._unions: dict[object, Bdd] = {}
         self._at: dict[tuple[Field, str], Bdd] = {}
+        self.extras = CriterionSets(space)
 
     def at(self, side: Field, endpoint: Endpoint) -> Bdd:
         """Packets that come in or leave by an endpoint."""
@@ -52,7 +54,18 @@ class ConditionSets:
             return self.space.false
         found = self._addresses(Field.SOURCE, conditions.sources)
         found = self._addresses(Field.DESTINATION, conditions.destinations) & found
-        return self._traffic(conditions.traffic) & found
+        found = self._traffic(conditions.traffic) & found
+        if conditions.is_plain:
+            return found
+        if conditions.not_sources:
+            found &= ~self._addresses(Field.SOURCE, conditions.not_sources)
+        if conditions.not_destinations:
+            found &= ~self._addresses(Field.DESTINATION, conditions.not_destinations)
+        if conditions.not_traffic:
+            found &= ~self._traffic(conditions.not_traffic)
+        for extra in conditions.extras:
+            found &= self.extras.of(extra)
+        return found
 
     def _addresses(self, side: Field, nets: tuple[Net, ...]) -> Bdd:
         if not nets:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from netfw.ir.names import Family
+from netfw.policy.criteria import Criteria
 from netfw.policy.endpoint import Direction
 from netfw.policy.model import Policy
 from netfw.policy.rule import Action, PolicyRule
 from netfw.policy.tier import Acts
-from netfw.policy.traffic import ANY
 from netfw.prove.diagrams import within_memory
 from netfw.prove.finding import Finding, Kind
 from netfw.prove.interfaces import Interfaces, patterns_of_policy
@@ -175,8 +175,7 @@ class _StageLint:
 def _of_rules(policy: Policy, uses: Mapping[int, _Use]) -> Iterator[Finding]:
     same: dict[object, list[PolicyRule]] = {}
     for name, side, rule in _listed(policy):
-        meaning = (name, side, rule.action, frozenset(rule.traffic), rule.log)
-        key = (*meaning, frozenset(rule.sources), frozenset(rule.destinations))
+        key = (name, side, rule.action, _as_sets(rule.criteria), rule.log)
         same.setdefault(key, []).append(rule)
     for first, *others in same.values():
         yield from _of_rule(first, uses.get(id(first)), has_duplicate=bool(others))
@@ -247,22 +246,30 @@ def _any_to_any(policy: Policy) -> Iterator[Finding]:
     """Rules that ask for nothing; between two endpoints that may be meant, at one it opens it."""
     for entry in policy.endpoint_policies:
         for rule in () if entry.is_absent else entry.ingress:
-            if rule.action is Action.ALLOW and _asks_nothing(rule):
+            if rule.action is Action.ALLOW and rule.criteria.asks_nothing:
                 names = ", ".join(endpoint.name for endpoint in entry.at)
                 text = f"'{rule.origin.text}' lets everything in by {names}"
                 yield Finding(Kind.ANY_TO_ANY, rule.origin.where, text)
     for forward in policy.forward_policies:
         for rule in forward.rules:
             open_end = not forward.sources or not forward.destinations
-            if rule.action is Action.ALLOW and _asks_nothing(rule) and open_end:
+            if rule.action is Action.ALLOW and rule.criteria.asks_nothing and open_end:
                 end = "from" if not forward.sources else "to"
                 text = f"'{rule.origin.text}' lets everything through, {end} any interface"
                 yield Finding(Kind.ANY_TO_ANY, rule.origin.where, text)
 
 
-def _asks_nothing(rule: PolicyRule) -> bool:
-    everywhere = all(
-        not nets or {net.family for net in nets if net.mask == 0} == set(Family)
-        for nets in (rule.sources, rule.destinations)
+def _as_sets(criteria: Criteria) -> tuple[frozenset[object], ...]:
+    """Criteria, so that the order in lists says nothing."""
+    return tuple(
+        frozenset(part)
+        for part in (
+            criteria.traffic,
+            criteria.sources,
+            criteria.destinations,
+            criteria.not_traffic,
+            criteria.not_sources,
+            criteria.not_destinations,
+            criteria.extras,
+        )
     )
-    return ANY in rule.traffic and everywhere

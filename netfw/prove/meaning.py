@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from netfw.ir.match import LimitMatch
 from netfw.ir.target import Log, Target
-from netfw.policy.read_rule import PREFIX_END
-from netfw.policy.rule import Action, LogSettings, PolicyRule
+from netfw.policy.rule import PREFIX_END, Action, LogSettings, PolicyRule
 from netfw.prove.space import Bdd, Space
 from netfw.prove.summary import Effect, LogEffect
 

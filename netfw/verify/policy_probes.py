@@ -65,7 +65,7 @@ def policy_probes(policy: Policy, family: Family, layout: Layout) -> ProbeWriter
     writer = ProbeWriter(policy, family, layout)
     _place_dnats(writer)
     for _, rule in policy.rules():
-        for net in rule.destinations:
+        for net in rule.criteria.destinations:
             if net.is_single and net.family is family:
                 layout.reserve(family, net.address)
     for entry in policy.endpoint_policies:
@@ -127,6 +127,8 @@ def _probe_rule(writer: ProbeWriter, rule: PolicyRule, ways: list[Way]) -> None:
         return
     inside = [kind for traffic in conditions.traffic for kind in kinds_of(traffic, writer.family)]
     outside = [kind for traffic in conditions.traffic for kind in kinds_outside(traffic)]
+    for traffic in conditions.not_traffic:
+        outside += [*kinds_of(traffic, writer.family), *kinds_outside(traffic)]
     sources = _usable(conditions.sources)
     destinations = _usable(conditions.destinations)
     sent: list[Staged] = []
@@ -156,6 +158,10 @@ def _probe_rule(writer: ProbeWriter, rule: PolicyRule, ways: list[Way]) -> None:
         for kind in inside[:1]:
             send(way, kind, _beyond(conditions.sources), destinations[:1])
             send(way, kind, sources[:1], _beyond(conditions.destinations))
+            if conditions.not_sources:
+                send(way, kind, _usable(conditions.not_sources), destinations[:1])
+            if conditions.not_destinations:
+                send(way, kind, sources[:1], _usable(conditions.not_destinations))
     _answer_first(writer, sent)
 
 

@@ -21,10 +21,11 @@ from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Expected, Probe
 from netfw.verify.sample import ECHO_ANSWER, Kind
 
-_EXPECTED = {
+_EXPECTED: dict[Verdict, Expected | None] = {
     Verdict.ALLOWED: Expected.ACCEPTED,
     Verdict.DENIED: Expected.DENIED,
     Verdict.NOT_COVERED: Expected.NOT_COVERED,
+    Verdict.UNDECIDED: None,
 }
 _LOOPBACK_ADDRESS = {Family.IPV4: 0x7F000001, Family.IPV6: 1}
 FIRST_SOURCE_PORT = 30000
@@ -345,7 +346,7 @@ class ProbeWriter:
         *,
         translated: bool,
         arrived: Packet | None = None,
-    ) -> Expected:
+    ) -> Expected | None:
         flow = self._flow(packet, way, state, translated=translated)
         if arrived is not None:
             before = self._flow(arrived, way, state, translated=False)

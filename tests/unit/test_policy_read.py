@@ -48,7 +48,7 @@ def test_service_literal_is_read(literal: str, traffic: Traffic):
 
 
 def test_port_range_is_no_sexagesimal_number():
-    assert read_rule("allow: tcp/22:59").traffic == (Traffic(TCP, PortRange(22, 59)),)
+    assert read_rule("allow: tcp/22:59").criteria.traffic == (Traffic(TCP, PortRange(22, 59)),)
 
 
 @pytest.mark.parametrize("name", BUILTIN_SERVICES)
@@ -66,18 +66,18 @@ def test_quotes_change_nothing():
 def test_definitions_may_name_each_other_in_any_order():
     definitions = "nets: {a: [b, 10.0.0.1], b: 192.0.2.0/24}\nservices: {x: [y, ssh], y: http}\n"
     rule = read_rule("{allow: x, from: a}", definitions)
-    assert [str(net) for net in rule.sources] == ["192.0.2.0/24", "10.0.0.1/32"]
-    assert [format_service(kind) for kind in rule.traffic] == ["tcp/80", "tcp/22"]
+    assert [str(net) for net in rule.criteria.sources] == ["192.0.2.0/24", "10.0.0.1/32"]
+    assert [format_service(kind) for kind in rule.criteria.traffic] == ["tcp/80", "tcp/22"]
 
 
 def test_builtin_service_may_be_written_down_again():
     rule = read_rule("allow: ssh", "services: {ssh: tcp/22}\n")
-    assert rule.traffic == (Traffic(TCP, PortRange(22, 22)),)
+    assert rule.criteria.traffic == (Traffic(TCP, PortRange(22, 22)),)
 
 
 def test_net_and_endpoint_may_share_a_name():
     rule = read_rule("{allow: ssh, from: lan}", "nets: {lan: 10.0.0.0/8}\n")
-    assert rule.sources == (Net.parse("10.0.0.0/8"),)
+    assert rule.criteria.sources == (Net.parse("10.0.0.0/8"),)
 
 
 def test_address_of_one_family_makes_the_rule_one_of_that_family():

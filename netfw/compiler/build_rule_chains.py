@@ -1,0 +1,38 @@
+"""The chains of those rules that have exceptions, or count packets over several terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netfw.compiler import chain_name
+from netfw.compiler.draft import Draft
+from netfw.compiler.policy_rule import Place, chain_of
+from netfw.ir.names import TableName
+from netfw.ir.ruleset import Chain
+from netfw.ir.target import Jump
+
+
+def build_rule_chains(draft: Draft) -> Draft:
+    """Make the chain of every rule that calls one, in each table where it stands."""
+    by_name = {chain_name.chain_of_rule(rule.identity): rule for _, rule in draft.policy.rules()}
+    for table, chains in draft.chains.items():
+        place = Place(can_reject=table is TableName.FILTER)
+        made = [
+            chain_of(by_name[name], draft.family, place)
+            for name in _called(chains)
+            if name in by_name
+        ]
+        if made:
+            draft = draft.with_chains(table, *made)
+    return draft
+
+
+def _called(chains: tuple[Chain, ...]) -> Iterator[str]:
+    """The names of the chains that are jumped to, each once."""
+    names = (
+        rule.target.chain
+        for chain in chains
+        for rule in chain.rules
+        if isinstance(rule.target, Jump)
+    )
+    yield from dict.fromkeys(names)
