@@ -270,7 +270,11 @@ def _nat_range(found: dict[str, str], option: str, family: Family) -> NatRange:
     if address_text:
         first, dash, last = address_text.partition("-")
         addresses = (_address(first, family), _address(last if dash else first, family))
-    return NatRange(addresses, _port_pair(port_text) if port_text else None, flags)
+    port_text, slash, base_text = port_text.partition("/")
+    if slash and option != "--to-destination":
+        raise NotUnderstoodError(text)
+    base = number(base_text) if slash else None
+    return NatRange(addresses, _port_pair(port_text) if port_text else None, flags, base)
 
 
 def _address(text: str, family: Family) -> int:

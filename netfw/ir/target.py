@@ -196,13 +196,16 @@ class Trace:
 class NatRange:
     """Where a NAT target may map to: addresses (first, last) and ports (first, last).
 
-    Addresses are numbers of the ruleset's family; None leaves that part as it is.
-    ``flags`` are words such as ``--random``, ``--persistent``, in iptables-save's order.
+    Addresses are numbers of the ruleset's family; None leaves that part as it is. ``base`` is the
+    port that becomes the first of ``ports``, those behind it the ones behind (DNAT only; None:
+    ports of a range are not moved). ``flags`` are words such as ``--random``, ``--persistent``, in
+    iptables-save's order.
     """
 
     addresses: tuple[int, int] | None = None
     ports: tuple[int, int] | None = None
     flags: tuple[str, ...] = ()
+    base: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

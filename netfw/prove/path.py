@@ -10,7 +10,7 @@ from netfw.ir.match import ConnectionState
 from netfw.ir.names import ChainPolicy, Family, Hook, TableName
 from netfw.ir.protocols import ICMP, ICMPV6
 from netfw.ir.ruleset import Ruleset, Table
-from netfw.ir.target import Accept, Dnat, Masquerade, Redirect, Snat
+from netfw.ir.target import Accept
 from netfw.prove.chains import Chains
 from netfw.prove.condition import Spot
 from netfw.prove.space import NOTRACK, Bdd, Field, Space
@@ -27,12 +27,10 @@ from netfw.prove.summary import (
     guard,
     then,
 )
+from netfw.prove.translation import Translation, translation
 from netfw.traverse.connection import ICMP_ERRORS, ICMP_NEW, ICMPV6_NEVER_TRACKED
 from netfw.traverse.hooks import hook_entries
-from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.walk import needs_conntrack
-
-Translation = Dnat | Redirect | Snat | Masquerade
 
 
 class PathKind(Enum):
@@ -192,62 +190,6 @@ def close(space: Space, chain: Summary, stop: Stop) -> Summary:
 def is_asked_by_nat(space: Space) -> Bdd:
     """First packets of connections."""
     return space.in_state(ConnectionState.NEW) & ~space.state_variables[NOTRACK]
-
-
-def translation(space: Space, hook: Hook, target: Translation) -> dict[str, Bdd | bool]:
-    """What a translation puts in the place of a packet's addresses, for the tables behind it.
-
-    What cannot be foretold (an address out of a range, this host's own) is an oracle, and counts
-    as another one. A connection that already goes where it is sent is not marked as translated
-    (nf_nat_setup_info in nf_nat_core.c).
-    """
-    to = target.to
-    address_field, port_field, flag = Field.DESTINATION, Field.DESTINATION_PORT, Field.DNAT
-    if isinstance(target, Snat | Masquerade):
-        address_field, port_field, flag = Field.SOURCE, Field.SOURCE_PORT, Field.SNAT
-    found: dict[str, Bdd | bool] = {}
-    if isinstance(target, Masquerade | Redirect) or _is_range(to.addresses):
-        for name in space.names_of(address_field):
-            found[name] = space.oracle((hook, target, name))
-    elif to.addresses is not None:
-        found |= space.constants(address_field, to.addresses[0])
-    with_ports = space.any_of(space.equal(Field.PROTOCOL, number) for number in PORT_PROTOCOLS)
-    at_random = any(word.startswith("--random") for word in to.flags)
-    if to.ports is not None and _is_range(to.ports) and not at_random:
-        # a port that is in the range already stays (get_unique_tuple in nf_nat_core.c)
-        with_ports &= ~space.between(port_field, *to.ports)
-    if at_random or _is_range(to.ports):
-        for name in space.names_of(port_field):
-            found[name] = space.ite(
-                with_ports, space.oracle((hook, target, name)), space.variable(name)
-            )
-    elif to.ports is not None:
-        for name, bit in space.constants(port_field, to.ports[0]).items():
-            variable = space.variable(name)
-            found[name] = variable | with_ports if bit else variable & ~with_ports
-    is_known = not (isinstance(target, Masquerade | Redirect) or at_random) and not (
-        _is_range(to.addresses) or _is_range(to.ports)
-    )
-    changed = _changed(space, found) if is_known else space.true
-    for name in space.names_of(flag):
-        found[name] = space.variable(name) | changed
-    return found
-
-
-def _changed(space: Space, replacements: dict[str, Bdd | bool]) -> Bdd:
-    """The packets for which any variable is replaced by something else."""
-    parts = []
-    for name, to in replacements.items():
-        old = space.variable(name)
-        if isinstance(to, bool):
-            parts.append(~old if to else old)
-        else:
-            parts.append(space.ite(old, ~to, to))
-    return space.any_of(parts)
-
-
-def _is_range(span: tuple[int, int] | None) -> bool:
-    return span is not None and span[0] != span[1]
 
 
 def substitute_all(space: Space, of: Summary, replacements: dict[str, Bdd | bool]) -> Summary:

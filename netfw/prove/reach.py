@@ -17,13 +17,12 @@ from netfw.prove.path import (
     PathKind,
     Paths,
     Stop,
-    Translation,
     is_asked_by_nat,
     stops,
-    translation,
 )
 from netfw.prove.space import NOTRACK, Bdd, Space
 from netfw.prove.summary import Summary, then, value_after
+from netfw.prove.translation import Translation, translation
 
 
 class Place(NamedTuple):

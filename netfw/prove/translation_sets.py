@@ -9,9 +9,10 @@ from netfw.policy.model import Policy
 from netfw.policy.translation import DnatPolicy
 from netfw.prove.condition_sets import ConditionSets
 from netfw.prove.meaning import Meaning
-from netfw.prove.path import PathKind, translation
+from netfw.prove.path import PathKind
 from netfw.prove.space import Bdd, Field
 from netfw.prove.summary import Effect, TranslatedBy
+from netfw.prove.translation import translation
 
 
 class TranslationSets:

@@ -122,6 +122,8 @@ def _nat(to: NatRange, family: Family) -> str:
             text = f"[{text}]"
     if to.ports is not None:
         text += f":{_port_range(to.ports)}"
+        if to.base is not None:
+            text += f"/{to.base}"
     return text
 
 

@@ -25,6 +25,10 @@ ICMPV6_NEVER_TRACKED = frozenset({130, 131, 132, 143, 133, 134, 135, 136, 137})
 nf_conntrack_proto_icmpv6.c)."""
 
 
+UNKNOWN_PORT = -1
+"""In place of a port, or an echo identifier, that the kernel picks by chance."""
+
+
 class Tuple(NamedTuple):
     """The addresses of one direction. For ICMP echo, ``source_port`` is the identifier and
     ``destination_port`` type and code."""
@@ -140,6 +144,8 @@ class Conntrack:
         key = tuple_of(packet)
         found = self._by_tuple.get(key)
         if found is None:
+            found = self._by_tuple.get(_without_own_port(key))
+        if found is None:
             return self._begin(packet, key)
         connection, is_reply = found
         if connection.doubt:
@@ -205,7 +211,10 @@ class Conntrack:
         """
         if connection.confirmed:
             return True
-        if self.is_taken(connection.original) or self.is_taken(connection.reply):
+        by_chance = connection.reply == _without_own_port(connection.reply)
+        if self.is_taken(connection.original) or (
+            self.is_taken(connection.reply) and not by_chance
+        ):
             return False
         connection.confirmed = True
         self._by_tuple[connection.original] = (connection, False)
@@ -236,6 +245,13 @@ class Conntrack:
     def of_source(self, wanted: Tuple) -> list[Connection]:
         """The kept connections from the same source, the latest first (same_src)."""
         return self._by_source.get(_source_of(wanted), [])[::-1]
+
+
+def _without_own_port(answer: Tuple) -> Tuple:
+    """An answer whose receiver's port, or identifier, nobody knows."""
+    if answer.protocol in _ECHO_REPLY:
+        return answer._replace(source_port=UNKNOWN_PORT)
+    return answer._replace(destination_port=UNKNOWN_PORT)
 
 
 def _source_of(wanted: Tuple) -> tuple[int, int, int]:

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from netfw.ir.names import Family, Hook
-from netfw.ir.target import Dnat, Masquerade, NatRange, Redirect, Snat
-from netfw.traverse.connection import Conntrack, Tuple
+from netfw.ir.target import Dnat, Masquerade, NatRange, Netmap, Redirect, Snat
+from netfw.traverse.connection import UNKNOWN_PORT, Conntrack, Tuple
 from netfw.traverse.hooks import NAT_SIDE_IS_DESTINATION
-from netfw.traverse.host_facts import HostFacts, InterfaceAddress
+from netfw.traverse.host_facts import LOOPBACK, HostFacts, InterfaceAddress
+from netfw.traverse.nat_address import choose_address
 from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.skb import Skb
 
-NatTarget = Snat | Dnat | Masquerade | Redirect
-_FULL_LOOPBACK = {Family.IPV4: 0x7F000001, Family.IPV6: 1}
+NatTarget = Snat | Dnat | Masquerade | Redirect | Netmap
+LOOPBACK_ADDRESS = {Family.IPV4: 0x7F000001, Family.IPV6: 1}
+"""Where REDIRECT sends what this host itself sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,17 @@ class _Chosen(NamedTuple):
 
     address: int | None
     ports: tuple[int, int] | None = None
+    span: tuple[int, int] | None = None
+    """The addresses that ``address`` was chosen from, where there are several."""
+    base: int | None = None
+    """The port that becomes the first of ``ports``, where a range is moved."""
+    is_random: bool = False
 
     def allows(self, address: int, port: int) -> bool:
         """Whether a side that looks like this may stay as it is (nf_in_range)."""
         right_address = self.address is None or address == self.address
+        if self.span is not None:
+            right_address = self.span[0] <= address <= self.span[1]
         return right_address and (self.ports is None or self.ports[0] <= port <= self.ports[1])
 
 
@@ -52,19 +61,20 @@ def bind(
         return None
     match target:
         case Snat(to) | Dnat(to):
-            chosen = _chosen(to, None)
+            chosen = _chosen(to, None, connection.reply.inverted())
+        case Netmap(to=net):
+            mine = skb.destination if NAT_SIDE_IS_DESTINATION[hook] else skb.source
+            chosen = _Chosen(net.address | (mine & ~net.mask))
         case Masquerade(to):
             address = _masquerade_address(skb, facts)
             if address is None:
                 return Unknowable(f"no known address of {skb.out_interface} to masquerade with")
-            chosen = _chosen(to, address)
+            chosen = _chosen(to, address, None)
         case Redirect(to):
             redirected = _redirect_address(skb, hook, facts)
             if redirected is None:
                 return Unknowable(f"no known address of {skb.in_interface} that fits the packet")
-            chosen = _chosen(to, redirected)
-    if isinstance(chosen, Unknowable):
-        return chosen
+            chosen = _chosen(to, redirected, None)
     return _set_up(skb, hook, conntrack, chosen, str(target))
 
 
@@ -88,7 +98,8 @@ def _set_up(
         return None
     now = connection.reply.inverted()
     if now.protocol not in PORT_PROTOCOLS:
-        to = _Chosen(to.address)
+        has_id = skb.packet.is_icmp
+        to = _Chosen(to.address, span=to.span, is_random=to.is_random and has_id)
     is_destination = NAT_SIDE_IS_DESTINATION[hook]
     if is_destination:
         connection.destination_nat_done = True
@@ -96,19 +107,30 @@ def _set_up(
         port = now.destination_port
     else:
         connection.source_nat_done = True
-        mapped = _mapped_source(now, to, conntrack)
+        mapped = None if to.is_random else _mapped_source(now, to, conntrack)
+        if mapped is not None and mapped.source_port == UNKNOWN_PORT:
+            return _left_to_chance(skb, hook, mapped, "a port that was picked at random stays")
         if mapped is not None:
             connection.reply = mapped.inverted()
             return None
         new = now._replace(source=now.source if to.address is None else to.address)
         port = now.source_port
     is_one_port = to.ports is not None and to.ports[0] == to.ports[1]
+    if to.is_random and not is_one_port:
+        return _left_to_chance(skb, hook, new, "the kernel picks a port at random")
     if to.ports is not None:
         first, last = to.ports
         if is_one_port:
             port = first
+        elif to.base is not None:
+            port = first + ((port - to.base) % 65536) % (last - first + 1)
         elif not first <= port <= last:
-            return Unknowable("the kernel picks a port of a range")
+            if is_destination:
+                # the search for a free one begins at the first (nf_nat_l4proto_unique_tuple)
+                port = first
+            else:
+                why = "the kernel picks a port of a range"
+                return _left_to_chance(skb, hook, new, why)
         if is_destination:
             new = new._replace(destination_port=port)
         else:
@@ -123,6 +145,17 @@ def _set_up(
     return None
 
 
+def _left_to_chance(skb: Skb, hook: Hook, new: Tuple, why: str) -> Unknowable | None:
+    """A source port that nobody can foretell. Where the packet leaves this host no rule sees it;
+    what follows in the connection is in doubt."""
+    connection = skb.connection
+    if connection is None or hook is not Hook.POSTROUTING or skb.out_interface == LOOPBACK:
+        return Unknowable(why)
+    connection.reply = new._replace(source_port=UNKNOWN_PORT).inverted()
+    connection.doubt = why
+    return None
+
+
 def _mapped_source(now: Tuple, to: _Chosen, conntrack: Conntrack) -> Tuple | None:
     """The source that the packet has already, or that its sender has in other connections,
     where the rule allows that and no answer would be mistaken."""
@@ -132,7 +165,8 @@ def _mapped_source(now: Tuple, to: _Chosen, conntrack: Conntrack) -> Tuple | Non
         theirs = other.reply.inverted()
         same = now._replace(source=theirs.source, source_port=theirs.source_port)
         if to.allows(same.source, same.source_port):
-            return None if conntrack.is_taken(same.inverted()) else same
+            by_chance = same.source_port == UNKNOWN_PORT
+            return None if conntrack.is_taken(same.inverted()) and not by_chance else same
     return None
 
 
@@ -168,19 +202,20 @@ def translate(skb: Skb, hook: Hook) -> None:
                 skb.source_port = wanted.source_port
 
 
-def _chosen(to: NatRange, address: int | None) -> _Chosen | Unknowable:
-    if to.addresses is not None:
-        first, last = to.addresses
-        if first != last:
-            return Unknowable("the kernel picks an address of a range by a hash")
-        address = first
-    if to.ports is None:
-        if any(flag.startswith("--random") for flag in to.flags):
-            return Unknowable("the kernel picks a port at random")
-        return _Chosen(address)
-    if any(flag.startswith("--random") for flag in to.flags) and to.ports[0] != to.ports[1]:
-        return Unknowable("the kernel picks a port at random")
-    return _Chosen(address, to.ports)
+def _chosen(to: NatRange, address: int | None, now: Tuple | None) -> _Chosen:
+    """What a target's range makes of a connection that looks like ``now``."""
+    span = None
+    if to.addresses is not None and now is not None:
+        address = choose_address(
+            now.family,
+            to.addresses,
+            now.source,
+            now.destination,
+            persistent="--persistent" in to.flags,
+        )
+        span = to.addresses
+    is_random = any(flag.startswith("--random") for flag in to.flags)
+    return _Chosen(address, to.ports, span, to.base, is_random)
 
 
 def _masquerade_address(skb: Skb, facts: HostFacts) -> int | None:
@@ -205,7 +240,7 @@ def _masquerade_address(skb: Skb, facts: HostFacts) -> int | None:
 def _redirect_address(skb: Skb, hook: Hook, facts: HostFacts) -> int | None:
     family = skb.packet.family
     if hook is Hook.OUTPUT:
-        return _FULL_LOOPBACK[family]
+        return LOOPBACK_ADDRESS[family]
     wanted = _scope(skb.destination) if family is Family.IPV6 else ""
     mine = (
         known.address

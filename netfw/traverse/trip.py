@@ -15,6 +15,7 @@ from netfw.ir.target import (
     Jump,
     Log,
     Masquerade,
+    Netmap,
     Nflog,
     Nfqueue,
     NoTarget,
@@ -307,7 +308,7 @@ class Trip:
                 if notrack and not skb.tracked:
                     skb.tracked = True
                     skb.state = ConnectionState.UNTRACKED
-            case Snat() | Dnat() | Masquerade() | Redirect():
+            case Snat() | Dnat() | Masquerade() | Redirect() | Netmap():
                 unknowable = nat.bind(target, skb, hook, self.ready.facts, self.ready.conntrack)
                 if unknowable is not None:
                     raise Stop(End.UNDECIDED, unknowable.reason)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from netfw.ir.mark_field import MarkField
+from netfw.ir.names import Family
+from netfw.ir.net import format_address
+from netfw.traverse.connection import UNKNOWN_PORT
 from netfw.traverse.documented import Documented
-from netfw.traverse.traversal import End, Outcome, Step, Traversal
+from netfw.traverse.traversal import Addressing, End, Outcome, Step, Traversal
 from netfw.verify.probe import Expected, Probe
 from netfw.verify.result import Comparison, Difference, Result
 
@@ -39,6 +42,7 @@ def compare(
             reason=f"not predictable: {predicted.detail}",
         )
     differences = [*_steps(predicted, observed), *_ends(predicted, observed)]
+    differences += _addresses(probe.packet.family, predicted, observed)
     differences += _order(documented, observed)
     if field is not None:
         differences += _policy(probe, observed, field)
@@ -118,6 +122,27 @@ def _ends(predicted: Traversal, observed: Traversal) -> list[Difference]:
             )
         )
     return differences
+
+
+def _addresses(family: Family, predicted: Traversal, observed: Traversal) -> list[Difference]:
+    """Addresses and ports where the packet was seen; one that chance picks may be any."""
+    wanted, seen = predicted.final, observed.final
+    if predicted.end is not observed.end or wanted is None or seen is None:
+        return []
+    if wanted.source_port == UNKNOWN_PORT:
+        wanted = wanted._replace(source_port=seen.source_port)
+    if wanted == seen:
+        return []
+    texts = (describe_ends(family, wanted), describe_ends(family, seen))
+    return [Difference("the addresses at the end: predicted {}, observed {}".format(*texts))]
+
+
+def describe_ends(family: Family, final: Addressing) -> str:
+    """Addresses and ports in one line."""
+    source, destination = (
+        format_address(family, address) for address in (final.source, final.destination)
+    )
+    return f"{source} port {final.source_port} -> {destination} port {final.destination_port}"
 
 
 def _end(traversal: Traversal) -> str:

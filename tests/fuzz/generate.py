@@ -55,6 +55,7 @@ from netfw.ir.target import (
     Log,
     Masquerade,
     NatRange,
+    Netmap,
     Nflog,
     NoTarget,
     Redirect,
@@ -307,10 +308,17 @@ def nat_targets(draw: st.DrawFn, family: Family, protocol: int | None, chain: st
     if with_port and draw(_rarely):
         # a port inside stays; for another one nobody foretells which the kernel takes
         ports = (min(port, 1024), 0xFFFF)
+    if draw(_rarely):
+        moved = draw(st.sampled_from((*NEAR[family], *BEHIND[family], *FAR[family])))
+        mask = (1 << family.bits) - draw(st.sampled_from([1, 16, 256]))
+        return Netmap(Net(family, moved & mask, mask))
     kinds: list[type[Dnat] | type[Redirect] | type[Snat] | type[Masquerade]]
     addresses, seldom = (*NEAR[family], *BEHIND[family]), [NOWHERE[family]]
     if chain in ("PREROUTING", "OUTPUT", "D1", "D2"):
         kinds = [Dnat, Dnat, Redirect]
+        if with_port and draw(_rarely):
+            moved = draw(st.sampled_from((*NEAR[family], *BEHIND[family])))
+            return Dnat(NatRange((moved, moved), (8000, 8010), base=draw(st.sampled_from(PORTS))))
         addresses += FAR[family]
         seldom.append(LOOPBACK_ADDRESS[family])
     else:
@@ -321,9 +329,10 @@ def nat_targets(draw: st.DrawFn, family: Family, protocol: int | None, chain: st
     if ports is not None and draw(_rarely):
         return kind(NatRange(None, ports))
     address = draw(st.sampled_from((*addresses, *addresses, *seldom)))
-    if draw(_rarely) and draw(_rarely):
-        # which one of a range the kernel takes, nobody foretells
-        return kind(NatRange((min(addresses[:2]), max(addresses[:2])), ports))
+    if draw(_rarely):
+        flags = draw(st.sampled_from([(), ("--persistent",)]))
+        several = draw(st.sampled_from([BEHIND[family], NEAR[family], FAR[family]]))
+        return kind(NatRange((min(several), max(several)), ports, flags))
     return kind(NatRange((address, address), ports))
 
 

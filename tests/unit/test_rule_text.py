@@ -191,6 +191,12 @@ CASES = [
     (V4, (), Dnat(NatRange((0x0A000001,) * 2)), "-j DNAT --to-destination 10.0.0.1"),
     (V6, (TCP,), Dnat(NatRange((1, 1), (443, 443))), "-p tcp -j DNAT --to-destination [::1]:443"),
     (V4, (), Masquerade(), "-j MASQUERADE"),
+    (
+        V4,
+        (TCP,),
+        Dnat(NatRange((0x0A000001,) * 2, (1000, 2000), base=3000)),
+        "-p tcp -j DNAT --to-destination 10.0.0.1:1000-2000/3000",
+    ),
     (V4, (TCP,), Masquerade(NatRange(ports=(1, 9))), "-p tcp -j MASQUERADE --to-ports 1-9"),
     (V4, (TCP,), Redirect(NatRange(ports=(80, 80))), "-p tcp -j REDIRECT --to-ports 80"),
 ]
@@ -273,7 +279,7 @@ def test_what_the_types_cannot_hold_is_kept_verbatim_and_never_guessed(text: str
 
 @pytest.mark.parametrize(
     "text",
-    ["-j DNAT --to-destination 10.0.0.1:1000-2000/3000", "-j NFLOG --nflog-range 1", "-j ULOG"],
+    ["-j SNAT --to-source 10.0.0.1:1000-2000/3000", "-j NFLOG --nflog-range 1", "-j ULOG"],
 )
 def test_a_target_that_is_not_known_is_kept_verbatim(text: str) -> None:
     rule = parse_one(text)
