@@ -103,6 +103,12 @@ class Judge:
                 return judgement
         return judgement
 
+    def untracks(self, flow: Flow) -> bool:
+        """Whether an early policy allows a packet without connection tracking."""
+        early, acts = self._judge_early(flow.as_arrived)
+        is_allowed = early is not None and early.verdict is Verdict.ALLOWED
+        return is_allowed and acts is Acts.UNTRACKED
+
     def _judge_early(self, flow: Flow) -> tuple[Judgement | None, Acts]:
         """The verdict of the policies that act before the others, None where none of them says
         anything."""

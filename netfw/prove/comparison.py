@@ -14,7 +14,7 @@ from netfw.prove.meaning import Meaning
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind
 from netfw.prove.policy_sets import PolicySets
-from netfw.prove.space import Bdd, Field, Space, bits_of, mark_bit
+from netfw.prove.space import NOTRACK, Bdd, Field, Space, bits_of, mark_bit
 from netfw.prove.summary import (
     AcceptedBy,
     ChangedBy,
@@ -145,7 +145,14 @@ class Comparison:
             bits.from_host_endpoint: hosts,
             bits.scratch: space.false,
         }
+        wanted = meaning.untracked or space.false
+        write = answer.writes.get(NOTRACK)
+        found = space.false if write is None else write.where & write.ones
+        yield from self._difference(wanted & ~found, "no tracking", "tracking")
+        yield from self._difference(found & ~wanted, "tracking", "no tracking")
         for name in answer.writes:
+            if name == NOTRACK:
+                continue
             if not name.startswith("mark") or int(name[4:]) not in bits_of(bits.mask):
                 where = answer.writes[name].where
                 yield from self._difference(where, "no write", f"a write into {name}")

@@ -33,6 +33,8 @@ class _Use:
     """Whether any packet could meet it if it stood alone."""
     is_granted: bool = False
     """Whether what it is about is let through before any rule is asked."""
+    goes_on: bool = False
+    """Whether what no rule there matches goes on, and is not denied."""
     takers: dict[str, PolicyRule] = field(default_factory=dict)
     """Rules before it that take its packets."""
     matters: bool = False
@@ -147,6 +149,7 @@ class _StageLint:
         """Whether the packets that meet a rule would end the same with the ``rest`` alone."""
         space, use = self.space, self.uses[id(rule)]
         is_early = self.stage.acts.is_early
+        use.goes_on = is_early or rule.action is Action.PASS
         allowed = rest.allowed | (self.translated & ~rest.decided)
         denied = ~allowed & ~rest.rejected
         differ = (
@@ -223,7 +226,8 @@ def _of_rule(rule: PolicyRule, use: _Use | None, *, has_duplicate: bool) -> Iter
             text = f"{name} changes nothing: rules behind it decide the same"
             yield Finding(Kind.CHANGES_NOTHING, where, text)
         else:
-            text = f"{name} changes nothing: what no rule matches is denied anyway"
+            otherwise = "goes on anyway" if use.goes_on else "is denied anyway"
+            text = f"{name} changes nothing: what no rule matches {otherwise}"
             yield Finding(Kind.CHANGES_NOTHING, where, text, is_note=True)
 
 

@@ -22,6 +22,8 @@ class Meaning:
     denied: Bdd
     rejected: dict[Target, Bdd]
     effects: dict[Effect, Bdd] = field(default_factory=dict)
+    untracked: Bdd | None = None
+    """What shall not be tracked; None: all is."""
 
 
 @dataclass(frozen=True, slots=True)

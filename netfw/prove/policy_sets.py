@@ -78,7 +78,7 @@ class PolicySets:
             (early.allowed, tracked),
             (early.untracked, untracked),
         )
-        found = Meaning(space.false, early.denied, {}, effects)
+        found = Meaning(space.false, early.denied, {}, effects, early.untracked)
         for where, meaning in ways:
             found.allowed |= where & meaning.allowed
             found.denied |= where & meaning.denied

@@ -174,6 +174,8 @@ class ProbeWriter:
         elif packet.protocol not in PORT_PROTOCOLS:
             packet = replace(packet, icmp_id=number)
         state = state_of(packet)
+        if self.judge.untracks(self._flow(packet, way, state, translated=False)):
+            state = ConnectionState.UNTRACKED
         translated = packet
         dnat = self._dnat_of(packet, way) if state is ConnectionState.NEW else None
         if dnat is not None:
@@ -236,6 +238,9 @@ class ProbeWriter:
         Nothing where the stage cannot hold the first packet's source.
         """
         first, way, seen = staged.probe, staged.way, staged.translated
+        if first.phase is Phase.UNTRACKED:
+            # no connection knows of it, so that nothing is an answer
+            return
         back = way.reversed
         if way.came_by is not None and not self.layout.place(
             self.family, first.packet.source, way.came_by
@@ -269,7 +274,10 @@ class ProbeWriter:
         number = len(self.probes) + 1
         if number > MAX_PROBES:
             return
-        expected = self._expected(packet, way, ConnectionState.ESTABLISHED, translated=False)
+        state = ConnectionState.ESTABLISHED
+        if self.judge.untracks(self._flow(packet, way, state, translated=False)):
+            state, phase = ConnectionState.UNTRACKED, Phase.UNTRACKED
+        expected = self._expected(packet, way, state, translated=False)
         self.probes.append(
             replace(
                 first,
