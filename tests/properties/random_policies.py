@@ -101,6 +101,65 @@ def policies(draw: st.DrawFn) -> dict[str, Any]:
     return policy
 
 
+DEFAULTS = {
+    "established": ["allow", "ask"],
+    "invalid": ["deny", "ask", "allow"],
+    "neighbour-discovery": ["allow", "ask"],
+    "dhcp": ["allow", "ask"],
+    "path-mtu": ["allow", "ask"],
+    "strict-exit": ["yes", "no"],
+}
+FAILSAFES: list[Any] = [
+    "none",
+    {"ingress": ["ssh"]},
+    {"ingress": [{"service": "tcp/1-100", "from": "office"}], "egress": ["dns", "ping"]},
+]
+TIERS = [{"name": "first"}, {"name": "second", "default": "deny"}, {"name": "third"}]
+
+
+@st.composite
+def staged_policies(draw: st.DrawFn) -> dict[str, Any]:
+    """The same with settings, failsafes and tiers, and with policies that act early."""
+    policy = draw(policies())
+    settings = {
+        key: draw(st.sampled_from(values))
+        for key, values in DEFAULTS.items()
+        if draw(st.integers(0, 3)) == 0
+    }
+    if settings:
+        policy["defaults"] = settings
+    if draw(st.booleans()):
+        policy["failsafes"] = draw(st.sampled_from(FAILSAFES))
+    tiers = draw(st.lists(st.sampled_from(TIERS), max_size=3, unique_by=lambda tier: tier["name"]))
+    if tiers:
+        policy["tiers"] = tiers
+    for entry in policy.get("policies", ()):
+        if tiers and draw(st.booleans()):
+            entry["tier"] = draw(st.sampled_from(tiers))["name"]
+        for key in ("ingress", "egress", "forward"):
+            for rule in entry.get(key, ()):
+                decided = [action for action in ("allow", "deny", "reject") if action in rule]
+                if decided and draw(st.integers(0, 3)) == 0:
+                    rule["pass"] = rule.pop(decided[0])
+        _act_early(draw, policy, entry)
+    return policy
+
+
+def _act_early(draw: st.DrawFn, policy: dict[str, Any], entry: dict[str, Any]) -> None:
+    """Let an entry act early if it can, and do now and then."""
+    endpoints = policy["endpoints"]
+    if "at" not in entry or any("host" not in endpoints[name] for name in entry["at"]):
+        return
+    acts = draw(st.sampled_from(["normal", "untracked", "pre-dnat"]))
+    if acts == "normal" or (acts == "pre-dnat" and "egress" in entry):
+        return
+    entry["acts"] = acts
+    for key in ("ingress", "egress"):
+        for rule in entry.get(key, ()):
+            if "reject" in rule:
+                rule["deny"] = rule.pop("reject")
+
+
 def write(policy: dict[str, Any]) -> str:
     """A policy as text, one rule to a line."""
     return json.dumps(policy, indent=1)

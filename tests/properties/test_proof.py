@@ -25,7 +25,7 @@ from netfw.traverse.traversal import End
 
 from .enumeration import point, said_by_sets, said_by_walk, small_world
 from .mutants import mutants
-from .random_policies import policies
+from .random_policies import staged_policies
 from .test_compiled_means_policy import read
 from .test_sets_are_walks import PHASES
 
@@ -53,14 +53,14 @@ def test_every_example_is_proved(path: Path) -> None:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
-@given(policies())
+@given(staged_policies())
 def test_every_random_policy_is_proved(data: dict[str, Any]) -> None:
     policy = read(data)
     assert prove(policy, compiled_text(policy), sizes=False).holds
 
 
 @settings(max_examples=20, deadline=None, phases=PHASES, suppress_health_check=list(HealthCheck))
-@given(policies(), st.sampled_from(Family), st.sampled_from(PathKind), st.randoms())
+@given(staged_policies(), st.sampled_from(Family), st.sampled_from(PathKind), st.randoms())
 def test_on_a_small_world_sets_and_enumeration_say_the_same(
     data: dict[str, Any], family: Family, kind: PathKind, random: Any
 ) -> None:
