@@ -14,7 +14,7 @@ from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match, Pr
 from netfw.ir.names import Family, Hook, TableName
 from netfw.ir.protocols import ICMPV6
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
-from netfw.ir.target import Jump
+from netfw.ir.target import Jump, NoTarget
 from netfw.policy.defaults import Handling
 from netfw.policy.endpoint import Direction, Endpoint
 
@@ -43,7 +43,20 @@ def _input(draft: Draft) -> list[Rule]:
         else:
             rules += _into_stage(endpoint, Direction.EGRESS, Way.IN)
     early = [accept(draft)] if acts_early(draft, Direction.INGRESS) else []
-    return [*early, *rules, accept(draft), drop(draft)] if rules else []
+    if not rules:
+        return []
+    return [*_turn_on_tracking(draft), *early, *rules, accept(draft), drop(draft)]
+
+
+def _turn_on_tracking(draft: Draft) -> list[Rule]:
+    """Ports and types are in a packet's first fragment only, and connection tracking, which puts
+    fragments together, is off until a rule asks it something."""
+    defaults = draft.policy.defaults
+    if defaults.established is not Handling.ASK or defaults.invalid is not Handling.ASK:
+        return []
+    origin = Origin(draft.file, "stage/tracking", "turns on connection tracking")
+    asked = ConntrackMatch(frozenset({ConnectionState.INVALID}))
+    return [make_rule(origin, NoTarget(), asked)]
 
 
 def _from_neighbour(draft: Draft, endpoint: Endpoint) -> list[Rule]:
