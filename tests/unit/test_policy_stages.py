@@ -25,7 +25,7 @@ def faults_of(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("defaults: {estabished: ask}", "5:12: unknown key 'estabished' in 'defaults'"),
+        ("defaults: {invallid: ask}", "5:12: unknown key 'invallid' in 'defaults'"),
         ("defaults: {established: deny}", "5:25: 'established' cannot be 'deny'"),
         ("defaults: {strict-exit: maybe}", "5:25: 'strict-exit' cannot be 'maybe'"),
         ("defaults: []", "5:11: 'defaults' must be a mapping, not a list"),
