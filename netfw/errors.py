@@ -43,6 +43,10 @@ class Where:
                 text += f":{self.column}"
         return text
 
+    def seen_from(self, other: Where) -> str:
+        """The place in a message about another one: ``line 3`` in the same file."""
+        return f"line {self.line}" if self.line and self.file == other.file else str(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

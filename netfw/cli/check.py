@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from netfw.cli.policy_file import POLICY_HELP, add_variables, read_policy
 from netfw.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments."""
-    parser.add_argument(
-        "policy", nargs="?", metavar="POLICY", help="a policy file, or - for standard input"
-    )
+    parser.add_argument("policy", nargs="?", metavar="POLICY", help=POLICY_HELP)
+    add_variables(parser)
     parser.add_argument(
         "--rules", metavar="FILE", help="check rules as iptables-save prints them, anybody's"
     )
@@ -81,12 +81,11 @@ def _find(arguments: argparse.Namespace) -> tuple[list[Finding], list[str], str]
         rules = "1 rule" if ruleset.rule_count == 1 else f"{ruleset.rule_count} rules"
         subject = f"{arguments.rules} ({ruleset.family}, {rules})"
         return lint_rules(ruleset), [], subject
-    from netfw.cli.policy_file import read_policy
     from netfw.prove.assertions import broken_assertions
     from netfw.prove.lint_policy import lint_policy
     from netfw.report.proof import broken_lines
 
-    policy = read_policy(arguments.policy)
+    policy = read_policy(arguments.policy, arguments)
     broken = [line for each in broken_assertions(policy) for line in broken_lines(policy, each)]
     return lint_policy(policy), broken, policy.file
 

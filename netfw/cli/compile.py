@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 from netfw.cli.families import add_family, chosen_families
+from netfw.cli.policy_file import POLICY_HELP, add_variables, read_policy
 from netfw.errors import ExitCode, UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments."""
-    parser.add_argument("policy", metavar="POLICY", help="a policy file, or - for standard input")
+    parser.add_argument("policy", metavar="POLICY", help=POLICY_HELP)
+    add_variables(parser)
     add_family(parser)
     parser.add_argument("--json", action="store_true", help="rules and source map as JSON")
     parser.add_argument(
@@ -25,11 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print input for iptables-restore and ip6tables-restore."""
-    from netfw.cli.policy_file import read_policy
     from netfw.compiler.pipeline import compile_policy
     from netfw.render.restore import render_ruleset
 
-    compiled = compile_policy(read_policy(arguments.policy))
+    compiled = compile_policy(read_policy(arguments.policy, arguments))
     texts = {
         family: render_ruleset(compiled.rulesets[family]) for family in chosen_families(arguments)
     }

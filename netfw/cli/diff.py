@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netfw.cli.policy_file import add_variables, read_policy
 from netfw.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             name,
             metavar=name.upper(),
-            help="a policy file, or rules as iptables-save prints them",
+            help="a policy (a file or a folder), or rules as iptables-save prints them",
         )
+    add_variables(parser)
     parser.add_argument(
         "--family",
         choices=("4", "6"),
@@ -57,11 +59,9 @@ def _compare(arguments: argparse.Namespace) -> list[Changed]:
     names = (arguments.old, arguments.new)
     are_rules = [_holds_rules(name) for name in names]
     if not any(are_rules):
-        from netfw.cli.policy_file import read_policy
-
         if arguments.family is not None:
             raise UsageError.at("--family", "policies are compared for both families")
-        return compare_policies(*map(read_policy, names))
+        return compare_policies(*(read_policy(name, arguments) for name in names))
     old, new = _rulesets(arguments, names, are_rules)
     if old.family is not new.family:
         raise UsageError.at(
@@ -75,7 +75,7 @@ def _compare(arguments: argparse.Namespace) -> list[Changed]:
 def _holds_rules(name: str) -> bool:
     """Whether a file is rules; whatever is wrong with it is said by who reads it."""
     try:
-        return _TABLE.search(Path(name).read_bytes()) is not None
+        return Path(name).is_file() and _TABLE.search(Path(name).read_bytes()) is not None
     except OSError:
         return False
 
@@ -95,13 +95,12 @@ def _rulesets(
     }
     first = next(iter(found.values()))
     return [
-        found[name] if is_rules else _compiled(name, first.family)
+        found[name] if is_rules else _compiled(name, first.family, arguments)
         for name, is_rules in zip(names, are_rules, strict=True)
     ]
 
 
-def _compiled(name: str, family: Family) -> Ruleset:
-    from netfw.cli.policy_file import read_policy
+def _compiled(name: str, family: Family, arguments: argparse.Namespace) -> Ruleset:
     from netfw.compiler.pipeline import compile_policy
 
-    return compile_policy(read_policy(name)).rulesets[family]
+    return compile_policy(read_policy(name, arguments)).rulesets[family]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from netfw.cli.policy_file import add_variables, read_policy
 from netfw.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--policy", metavar="FILE", help="a policy, whose compiled rules are asked"
     )
+    add_variables(parser)
     source.add_argument(
         "--host",
         action="store_true",
@@ -256,10 +258,9 @@ def _sets(arguments: argparse.Namespace, rules: Ruleset | SavedRules) -> dict[st
 
 def _rules(arguments: argparse.Namespace, family: Family) -> Ruleset | SavedRules:
     if arguments.policy is not None:
-        from netfw.cli.policy_file import read_policy
         from netfw.compiler.pipeline import compile_policy
 
-        return compile_policy(read_policy(arguments.policy)).rulesets[family]
+        return compile_policy(read_policy(arguments.policy, arguments)).rulesets[family]
     from netfw.cli.rules_file import read_rules_by_line
 
     return read_rules_by_line(arguments.rules, family)

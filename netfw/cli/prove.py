@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netfw.cli.families import add_family, chosen_families
+from netfw.cli.policy_file import POLICY_HELP, add_variables, read_policy
 from netfw.errors import CapabilityError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments."""
-    parser.add_argument("policy", metavar="POLICY", help="a policy file, or - for standard input")
+    parser.add_argument("policy", metavar="POLICY", help=POLICY_HELP)
     parser.add_argument(
         "--rules",
         metavar="FILE",
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --rules: the sets that they name, as ipset save prints them; "
         "without it their members may be anything",
     )
+    add_variables(parser)
     add_family(parser)
     parser.add_argument(
         "--replay",
@@ -51,7 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prove; 0 where rules and policy agree on every packet, 1 where they do not."""
-    from netfw.cli.policy_file import read_policy
     from netfw.prove.proof import prove
     from netfw.report.glyphs import glyphs_for
     from netfw.report.proof import proof_json, proof_lines
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.sets is not None and arguments.rules is None:
         raise UsageError.at("--sets", "it is for --rules", "add --rules FILE")
-    policy = read_policy(arguments.policy)
+    policy = read_policy(arguments.policy, arguments)
     rulesets = _rulesets(arguments, policy)
     proof = prove(policy, rulesets)
     if arguments.json:

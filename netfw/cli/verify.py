@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from netfw.cli.families import add_family, chosen_families
+from netfw.cli.policy_file import POLICY_HELP, add_variables, read_policy
 from netfw.errors import CapabilityError, UsageError
 
 
@@ -17,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "policy",
         nargs="?",
         metavar="POLICY",
-        help="a policy file; without one the documented order alone is checked",
+        help=f"{POLICY_HELP}; without one the documented order alone is checked",
     )
     parser.add_argument(
         "--backend",
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="all",
         help="which iptables; default: all",
     )
+    add_variables(parser)
     add_family(parser)
     parser.add_argument(
         "--json",
@@ -41,9 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify and report; the exit code says what was found."""
-    from netfw.cli.policy_file import read_policy
 
-    policy = None if arguments.policy is None else read_policy(arguments.policy)
+    policy = None if arguments.policy is None else read_policy(arguments.policy, arguments)
     if os.geteuid() != 0:
         raise CapabilityError.at(
             "netfw verify", "this needs root: it makes network namespaces", "run it with sudo"

@@ -1,6 +1,8 @@
-"""Reads a whole policy: text in, typed data out, or every fault of the file at once."""
+"""Reads a whole policy: texts in, typed data out, or every fault of all files at once."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from netfw.errors import Where
 from netfw.ir.mark import parse_word
@@ -8,8 +10,10 @@ from netfw.ir.mark_field import MarkField
 from netfw.policy.builtin_services import BUILTIN_SERVICES
 from netfw.policy.defaults import Defaults
 from netfw.policy.definitions import Definitions
+from netfw.policy.document import NOTHING_GIVEN, VERSION, Given, read_document
 from netfw.policy.faults import Faults
 from netfw.policy.fields import Fields, read_fields, read_word
+from netfw.policy.library import Library, Texts
 from netfw.policy.model import Policy
 from netfw.policy.names import RESERVED_NAMES, Names
 from netfw.policy.net_literal import is_net_literal, read_net
@@ -21,35 +25,39 @@ from netfw.policy.read_nat import read_nat
 from netfw.policy.read_policies import read_policies
 from netfw.policy.read_tiers import read_tiers
 from netfw.policy.service_literal import PROTOCOLS, LiteralFault, is_literal, parse_service
-from netfw.policy.source import Node, Scalar, parse_nodes
+from netfw.policy.source import Node, Scalar
 from netfw.policy.traffic import Traffic
 from netfw.policy.zones import Zones
 
-VERSION = "1"
-"""The version of the language."""
-_SETTINGS = ("marks", "defaults", "failsafes")
-_NAMES = ("endpoints", "zones", "nets", "services", "tiers")
-_KEYS = ("version", *_SETTINGS, *_NAMES, "policies", "nat", "assert")
 
-
-def load(text: str, file: str) -> Policy:
-    """Read a policy. ``file`` is only what messages call it.
+def load(text: str, file: str, given: Given = NOTHING_GIVEN) -> Policy:
+    """Read a policy that is one text. ``file`` is only what messages call it.
 
     Raises PolicyError with every fault of the file, in its order.
     """
+    return load_files((file,), Texts({file: text}), given, file)
+
+
+def load_files(
+    names: Sequence[str], library: Library, given: Given = NOTHING_GIVEN, called: str = ""
+) -> Policy:
+    """Read a policy from the texts with these names, at least one, and what they include.
+
+    ``called`` is what messages call the whole. Raises PolicyError with every fault, file by file.
+    """
+    called = called or names[0]
     faults = Faults()
-    root = parse_nodes(text, file, faults)
-    fields = None if root is None else read_fields(root, _KEYS, "a policy file", faults)
+    fields = read_document(names, library, given, faults)
     if fields is None:
         faults.raise_if_any()
         raise AssertionError("a file that cannot be read has a fault")
-    policy = _read_policy(fields, file, faults)
+    policy = _read_policy(fields, called, faults)
     faults.raise_if_any()
     return policy
 
 
 def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
-    _check_version(fields, faults)
+    fields.require("version", f"start the file with 'version: {VERSION}'")
     marks = fields.entry("marks")
     field = MarkField() if marks is None else _read_marks(marks.value, faults)
     field_where = Where(file) if marks is None else marks.key.where
@@ -94,17 +102,6 @@ def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
         else default_failsafes(names, Where(file)),
         tuple(tiers.values()),
     )
-
-
-def _check_version(fields: Fields, faults: Faults) -> None:
-    node = fields.require("version", f"start the file with 'version: {VERSION}'")
-    word = read_word(node, "'version'", faults) if node else None
-    if word and word.text != VERSION:
-        faults.add(
-            word.where,
-            f"version '{word.text}' of the policy language is not known",
-            f"this netfw knows version {VERSION}",
-        )
 
 
 def _read_marks(node: Node, faults: Faults) -> MarkField:

@@ -14,7 +14,7 @@ from netfw.policy.fields import read_fields, read_items
 from netfw.policy.grant import Grant
 from netfw.policy.identity import Draft, name_rules
 from netfw.policy.names import Names, net_words, service_words
-from netfw.policy.source import Entry, Mapping, Node, Scalar, written_form
+from netfw.policy.source import Entry, Mapping, Node, Scalar, word_at, written_form
 from netfw.policy.traffic import PROTOCOLS_WITH_PORTS, Traffic
 
 OWNER = "failsafe"
@@ -33,7 +33,7 @@ def default_failsafes(names: Names, where: Where) -> tuple[Grant, ...]:
     found: list[tuple[Grant, Draft]] = []
     for direction, services in DEFAULT_FAILSAFES.items():
         for service in services:
-            traffic = names.read_traffic(Scalar(where, service), OWNER, faults)
+            traffic = names.read_traffic(word_at(where, service), OWNER, faults)
             text = f"{_NAMES[direction]}: {service}"
             found.append(_grant(direction, traffic, (), where, text, [service], service))
     return _named(found)

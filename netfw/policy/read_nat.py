@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from netfw.errors import Where
 from netfw.ir.match import PortRange
 from netfw.ir.names import Family
 from netfw.ir.net import parse_address
@@ -32,7 +33,7 @@ def read_nat(
 ) -> tuple[tuple[MasqueradePolicy, ...], tuple[DnatPolicy, ...]]:
     """Read all entries, by kind, each in the order of the file."""
     found: list[_Item] = []
-    lines: dict[str, int] = {}
+    places: dict[str, Where] = {}
     for item in read_items(node, "'nat'", faults):
         fields = read_fields(item, ("masquerade", "dnat"), "an entry of 'nat'", faults)
         if fields is None or not isinstance(item, Mapping):
@@ -49,7 +50,7 @@ def read_nat(
             entry = None if value is None else read(value, item, names, faults)
             if entry is not None:
                 found.append(entry)
-                _check_name_is_new(entry, lines, faults)
+                _check_name_is_new(entry, places, faults)
     identities = name_rules("nat", [draft for _, draft in found])
     masquerades: list[MasqueradePolicy] = []
     dnats: list[DnatPolicy] = []
@@ -62,18 +63,19 @@ def read_nat(
     return tuple(masquerades), tuple(dnats)
 
 
-def _check_name_is_new(item: _Item, lines: dict[str, int], faults: Faults) -> None:
+def _check_name_is_new(item: _Item, places: dict[str, Where], faults: Faults) -> None:
     policy, draft = item
     where = policy.origin.where
     if draft.name is None:
         return
-    if draft.name in lines:
+    if draft.name in places:
         faults.add(
             where,
-            f"'nat' has two entries named '{draft.name}' (the first in line {lines[draft.name]})",
+            f"'nat' has two entries named '{draft.name}' "
+            f"(the first in {places[draft.name].seen_from(where)})",
             "give one of them another name, or none",
         )
-    lines.setdefault(draft.name, where.line)
+    places.setdefault(draft.name, where)
 
 
 def _read_masquerade(node: Node, item: Mapping, names: Names, faults: Faults) -> _Item | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from netfw.errors import Where
 from netfw.policy.endpoint import Direction
 from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import Fields, check_name, read_fields, read_items, read_word
@@ -25,12 +26,12 @@ def read_policies(
     """Read all entries, those for endpoints and those for forwarding."""
     at_endpoints: list[EndpointPolicy] = []
     forward: list[ForwardPolicy] = []
-    lines: dict[str, int] = {}
+    places: dict[str, Where] = {}
     for item in read_items(node, "'policies'", faults):
         fields = read_fields(item, _KEYS, "a policy", faults)
         if fields is None:
             continue
-        name = _read_name(fields, lines, faults)
+        name = _read_name(fields, places, faults)
         shape = _read_shape(fields, name, faults)
         if shape is Direction.FORWARD:
             if (acts := fields.find("acts")) is not None:
@@ -48,18 +49,19 @@ def read_policies(
     return tuple(at_endpoints), tuple(forward)
 
 
-def _read_name(fields: Fields, lines: dict[str, int], faults: Faults) -> str:
+def _read_name(fields: Fields, places: dict[str, Where], faults: Faults) -> str:
     node = fields.require("name", "rules are known by the name of their policy")
     word = read_word(node, "'name'", faults) if node else None
     if word is None or not check_name(word, "the name of a policy", RESERVED_NAMES, faults):
         return ""
-    if word.text in lines:
+    if word.text in places:
         faults.add(
             word.where,
-            f"there are two policies '{word.text}' (the first in line {lines[word.text]})",
+            f"there are two policies '{word.text}' "
+            f"(the first in {places[word.text].seen_from(word.where)})",
             "give one of them another name",
         )
-    lines.setdefault(word.text, word.where.line)
+    places.setdefault(word.text, word.where)
     return word.text
 
 
@@ -192,7 +194,7 @@ def _name_all(name: str, drafts: list[RuleDraft], faults: Faults) -> tuple[Polic
             faults.add(
                 draft.where,
                 f"policy '{name}' has two rules named '{given}' "
-                f"(the first in line {first[given].where.line})",
+                f"(the first in {first[given].where.seen_from(draft.where)})",
                 "give one of them another name, or none",
             )
     identities = name_rules(name, [draft.draft for draft in drafts])

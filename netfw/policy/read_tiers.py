@@ -38,7 +38,8 @@ def read_tiers(node: Node | None, where: Where, faults: Faults) -> dict[str, Tie
         elif name.text in tiers:
             faults.add(
                 name.where,
-                f"there are two tiers '{name.text}' (the first at {tiers[name.text].where})",
+                f"there are two tiers '{name.text}' "
+                f"(the first in {tiers[name.text].where.seen_from(name.where)})",
                 "give one of them another name",
             )
         elif check_name(name, "the name of a tier", RESERVED_NAMES, faults):

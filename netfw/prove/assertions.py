@@ -113,7 +113,7 @@ def broken_assertions(policy: Policy) -> list[Broken]:
         sets = PolicySets(Space(family, interfaces, policy.field.mask), policy)
         for kind in PathKind:
             found += broken_on(sets, policy.assertions, kind, sets.meaning(kind))
-    return sorted(found, key=lambda broken: broken.assertion.origin.where.line)
+    return sorted(found, key=lambda broken: policy.assertions.index(broken.assertion))
 
 
 def broken_on(

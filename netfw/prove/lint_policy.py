@@ -58,12 +58,12 @@ def lint_policy(policy: Policy) -> list[Finding]:
                 for stage in stages.early(kind, acts) if early else stages.normal(kind):
                     _StageLint(space, sets, stage, uses).run()
     found = [*_of_rules(policy, uses), *_of_endpoints(policy), *_any_to_any(policy)]
-    return sorted(found, key=_line)
+    return sorted(found, key=_place)
 
 
-def _line(finding: Finding) -> tuple[int, int]:
+def _place(finding: Finding) -> tuple[str, int, int]:
     where = finding.where
-    return (0, 0) if isinstance(where, str) else (where.line, where.column)
+    return ("", 0, 0) if isinstance(where, str) else (where.file, where.line, where.column)
 
 
 class _StageLint:
@@ -183,7 +183,8 @@ def _of_rules(policy: Policy, uses: Mapping[int, _Use]) -> Iterator[Finding]:
     for first, *others in same.values():
         yield from _of_rule(first, uses.get(id(first)), has_duplicate=bool(others))
         for rule in others:
-            text = f"'{rule.origin.text}' says the same as line {first.origin.where.line}"
+            place = first.origin.where.seen_from(rule.origin.where)
+            text = f"'{rule.origin.text}' says the same as {place}"
             yield Finding(Kind.DUPLICATE, rule.origin.where, text)
 
 
@@ -214,7 +215,7 @@ def _of_rule(rule: PolicyRule, use: _Use | None, *, has_duplicate: bool) -> Iter
     elif not use.is_met:
         takers = list(use.takers.values())
         named = "; ".join(
-            f"line {taker.origin.where.line}: '{taker.origin.text}'"
+            f"{taker.origin.where.seen_from(where)}: '{taker.origin.text}'"
             for taker in takers[:_SHADOWERS_NAMED]
         )
         more = len(takers) - _SHADOWERS_NAMED

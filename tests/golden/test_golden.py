@@ -10,7 +10,9 @@ import pytest
 
 from netfw.compiler.pipeline import compile_policy
 from netfw.ir.names import Family
-from netfw.policy.read import load
+from netfw.policy.library import Texts
+from netfw.policy.model import Policy
+from netfw.policy.read import load_files
 from netfw.render.restore import render_ruleset
 from tests.protocol_names import with_numbers
 
@@ -20,8 +22,14 @@ PROGRAMS = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
 
 def compiled(case: str, family: Family) -> str:
-    text = (HERE / case / "policy.yaml").read_text()
-    return render_ruleset(compile_policy(load(text, "policy.yaml")).rulesets[family])
+    return render_ruleset(compile_policy(policy_of(case)).rulesets[family])
+
+
+def policy_of(case: str) -> Policy:
+    """The policy of a case, whose other files are those beside it."""
+    folder = HERE / case
+    texts = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.yaml")}
+    return load_files(("policy.yaml",), Texts(texts))
 
 
 @pytest.mark.parametrize("family", Family)

@@ -44,7 +44,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
         (["verify", "--family", "5"], 2, "netfw verify", "invalid choice: '5'"),
         (["compile"], 2, "netfw compile", "required: POLICY"),
         (["compile", "no/such.yaml"], 3, "no/such.yaml", "there is no such file"),
-        (["compile", "."], 3, ".", "this is a directory"),
+        (["compile", "."], 3, ".", "this folder has no file that ends in .yaml"),
         (["marks", "4294967296"], 2, "4294967296", "outside 0..4294967295"),
         (["marks", "-1"], 2, "-1", "'-1' is not a number"),
         (["marks", "0x30000/0x10000"], 2, "0x30000/0x10000", "outside its mask"),
