@@ -9,7 +9,7 @@ from netfw.errors import Fault, PolicyError, Where
 
 MAX_FAULTS = 1000
 """So many different faults are told; a file with more is something else than a policy."""
-_MANY_WORDS = 500
+_MANY_WORDS = 200
 """From so many known words on, only those of the same beginning are compared."""
 
 

@@ -79,18 +79,34 @@ class Names:
 
 
 def service_words(node: Node | None) -> list[str]:
-    """The words of a list of services, sound ones, in a spelling and order beyond taste."""
-    return sorted(
-        format_service(parse_service(word)) if is_literal(word) else word
-        for word in listed_words(node)
-    )
+    """The words of a list of services, in a spelling and order beyond taste.
+
+    Words at fault stay as they are: the fault is noted elsewhere.
+    """
+    return sorted(map(_service_word, listed_words(node)))
+
+
+def _service_word(word: str) -> str:
+    if not is_literal(word):
+        return word
+    try:
+        return format_service(parse_service(word))
+    except ValueError:
+        return word
 
 
 def net_words(node: Node | None) -> list[str]:
     """The same for a list of nets."""
-    return sorted(
-        str(parse_net(word)) if is_net_literal(word) else word for word in listed_words(node)
-    )
+    return sorted(map(_net_word, listed_words(node)))
+
+
+def _net_word(word: str) -> str:
+    if not is_net_literal(word):
+        return word
+    try:
+        return str(parse_net(word))
+    except ValueError:
+        return word
 
 
 def endpoint_words(node: Node | None) -> list[str]:

@@ -12,6 +12,8 @@ from netfw.policy.fields import check_name
 from netfw.policy.source import Entry, Mapping, Node, Scalar, Sequence, describe
 from netfw.policy.yaml_text import MAX_WORD, NodeCount
 
+MAX_NESTED = 20
+"""Longest way from a variable through others to its value."""
 MAX_LISTED = 100_000
 """Most words of a list that a variable stands for."""
 _USE = re.compile(r"\$(?:\$|\{([^{}$]*)\}|)")
@@ -118,6 +120,9 @@ class Variables:
         if name in self._way:
             way = " → ".join([*self._way[self._way.index(name) :], name])
             self._faults.add(word.where, f"variable '{name}' contains itself: {way}")
+            return None
+        if len(self._way) > MAX_NESTED:
+            self._faults.add(word.where, f"variables are nested deeper than {MAX_NESTED}")
             return None
         return self._value(name)
 
