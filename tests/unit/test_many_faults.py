@@ -20,7 +20,7 @@ defaults: {established: maybe, inwalid: deny}
 failsafes:
   ingress: [shh, {service: ssh, from: offcie}]
 endpoints:
-  wan: {host: eth0, lables: {a: b}}
+  wan: {host: eth0, labelz: {a: b}}
   lan: {host: interface-number-1}
   dmz: {host: eth0}
   both: {host: eth5, workload: eth6}
@@ -102,7 +102,7 @@ EXPECTED = """\
 7:32: unknown key 'inwalid' in 'defaults'
 9:13: unknown service 'shh'
 9:39: unknown net 'offcie'
-11:21: unknown key 'lables' in endpoint 'wan'
+11:21: unknown key 'labelz' in endpoint 'wan'
 12:15: interface 'interface-number-1' is longer than 15 bytes
 13:15: interface 'eth0' overlaps 'eth0' of endpoint 'wan'
 14:3: endpoint 'both' is both host and workload
