@@ -47,6 +47,11 @@ def chain_of_endpoint(endpoint: Endpoint, direction: Direction, acts: Acts = Act
     return _name("TO-" if ingress else "FROM-", endpoint.name)
 
 
+def chain_behind(endpoint: Endpoint) -> str:
+    """The chain that looks at sources of what comes in by an endpoint: ``NETFW-BEHIND-lan``."""
+    return _name("BEHIND-", endpoint.name)
+
+
 def chain_of_policy(policy_name: str, direction: Direction) -> str:
     """The chain with the rules of a policy: ``NETFW-P-public-IN``, ``NETFW-P-lan-to-internet``.
 

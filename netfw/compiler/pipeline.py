@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from netfw.compiler.attach_hooks import attach_hooks
+from netfw.compiler.build_behind import build_behind
 from netfw.compiler.build_dispatch import build_dispatch
 from netfw.compiler.build_early import build_early
 from netfw.compiler.build_endpoints import build_endpoints
@@ -23,6 +24,7 @@ from netfw.policy.model import Policy
 
 PASSES: tuple[Pass, ...] = (
     build_marks,
+    build_behind,
     build_early,
     build_endpoints,
     build_forward,

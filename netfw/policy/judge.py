@@ -12,6 +12,7 @@ from enum import Enum
 
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
+from netfw.policy.behind import behind
 from netfw.policy.conditions import Conditions
 from netfw.policy.defaults import Handling
 from netfw.policy.endpoint import Direction, Endpoint
@@ -115,6 +116,8 @@ class Judge:
         ways = ((Direction.INGRESS, flow.in_interface), (Direction.EGRESS, flow.out_interface))
         direction, interface = ways[0] if flow.in_interface else ways[1]
         endpoint = self.policy.endpoint_of(interface)
+        if endpoint is not None and flow.in_interface and self._is_elsewhere(endpoint, flow):
+            return Judgement(Verdict.DENIED), Acts.UNTRACKED
         if endpoint is None or not endpoint.is_host:
             return None, Acts.NORMAL
         if any(self._is_about(grant, flow) for grant in self._grants[direction]):
@@ -127,6 +130,17 @@ class Judge:
                 if judgement is not None and judgement is not _PASSED:
                     return judgement, acts
         return None, Acts.NORMAL
+
+    def _is_elsewhere(self, endpoint: Endpoint, flow: Flow) -> bool:
+        """Whether its source lies behind another endpoint, and no failsafe is about the packet."""
+        found = behind(endpoint, self.policy.endpoints, flow.family)
+        if found is None or found.holds(flow.source):
+            return False
+        return not endpoint.is_host or not any(
+            self._is_about(failsafe, flow)
+            for failsafe in self.policy.failsafes
+            if failsafe.direction is Direction.INGRESS
+        )
 
     def _is_about(self, rule: PolicyRule | Grant, flow: Flow) -> bool:
         key = (id(rule), flow.family)

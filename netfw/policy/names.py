@@ -21,7 +21,16 @@ RESERVED_NAMES = frozenset(
 )
 """First parts of the identities of netfw's own rules, and words of the language."""
 RESERVED_RULE_NAMES = frozenset(
-    {"decided", "default", "established", "invalid", "neighbour-discovery", "next-stage"}
+    {
+        "decided",
+        "default",
+        "elsewhere",
+        "established",
+        "nets",
+        "invalid",
+        "neighbour-discovery",
+        "next-stage",
+    }
 )
 """Second parts of the identities of netfw's own rules."""
 

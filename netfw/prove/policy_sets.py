@@ -104,9 +104,10 @@ class PolicySets:
     def _early(self, kind: PathKind, effects: dict[Effect, Bdd]) -> Early | None:
         """None where no early policy speaks on this path. Log lines are added to ``effects``."""
         space = self.space
-        found = {"denied": space.false, "allowed": space.false, "untracked": space.false}
-        left = space.true
-        is_asked = False
+        elsewhere = space.false if kind is PathKind.OUT else self.stages.elsewhere()
+        found = {"denied": elsewhere, "allowed": space.false, "untracked": space.false}
+        left = ~elsewhere
+        is_asked = elsewhere != space.false
         for acts, name in ((Acts.UNTRACKED, "untracked"), (Acts.PRE_DNAT, "allowed")):
             if acts is Acts.PRE_DNAT and kind is PathKind.OUT:
                 continue

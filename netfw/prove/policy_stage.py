@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netfw.ir.names import Family
+from netfw.policy.behind import behind
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.grant import Grant
 from netfw.policy.model import Policy
@@ -129,6 +130,28 @@ class Stages:
                 asked += [(rule, where & conditions.of_rule(rule)) for rule in forward.rules]
             found.append(TierSets(tuple(asked), not tier.passes and tier.name != LAST_TIER))
         return tuple(found)
+
+    def elsewhere(self) -> Bdd:
+        """What comes in with a source that lies behind another endpoint. Failsafes may."""
+        space, found = self.space, self.space.false
+        failsafes = space.any_of(
+            self.conditions.of_conditions(failsafe.conditions(space.family))
+            for failsafe in self.policy.failsafes
+            if failsafe.direction is Direction.INGRESS
+        )
+        for end in self.policy.endpoints:
+            sources = behind(end, self.policy.endpoints, space.family)
+            if sources is None:
+                continue
+            if sources.only:
+                nets = (*sources.only, *sources.always)
+                wrong = ~space.any_of(space.in_net(Field.SOURCE, net) for net in nets)
+            else:
+                wrong = space.any_of(space.in_net(Field.SOURCE, net) for net in sources.never)
+            if end.is_host:
+                wrong &= ~failsafes
+            found |= self.conditions.at(Field.IN_INTERFACE, end) & wrong
+        return found
 
     def granted(self, stage: Stage, *, before_invalid: bool | None = None) -> Bdd:
         """What is let through before the rules of a stage; ``before_invalid`` asks for those

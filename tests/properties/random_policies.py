@@ -114,6 +114,7 @@ FAILSAFES: list[Any] = [
     {"ingress": ["ssh"]},
     {"ingress": [{"service": "tcp/1-100", "from": "office"}], "egress": ["dns", "ping"]},
 ]
+BEHIND = [["192.0.2.0/24"], ["10.0.0.0/8", "2001:db8:1::/48"], ["2001:db8::/32"]]
 TIERS = [{"name": "first"}, {"name": "second", "default": "deny"}, {"name": "third"}]
 
 
@@ -133,6 +134,9 @@ def staged_policies(draw: st.DrawFn) -> dict[str, Any]:
     tiers = draw(st.lists(st.sampled_from(TIERS), max_size=3, unique_by=lambda tier: tier["name"]))
     if tiers:
         policy["tiers"] = tiers
+    for name, endpoint in list(policy["endpoints"].items()):
+        if draw(st.integers(0, 5)) == 0:
+            policy["endpoints"][name] = endpoint | {"nets": draw(st.sampled_from(BEHIND))}
     for entry in policy.get("policies", ()):
         if tiers and draw(st.booleans()):
             entry["tier"] = draw(st.sampled_from(tiers))["name"]
