@@ -50,7 +50,6 @@ def test_behind_what_changes_nothing_that_is_followed_the_packet_goes_on(target:
         ("filter", "FORWARD", "NFQUEUE --queue-num 3 --queue-bypass"),
         ("mangle", "PREROUTING", "TPROXY --on-port 3129 --tproxy-mark 1/1"),
         ("mangle", "FORWARD", "HMARK --hmark-mod 4 --hmark-rnd 5"),
-        ("nat", "PREROUTING", "NETMAP --to 10.9.9.0/24"),
         ("filter", "FORWARD", "SYNPROXY --sack-perm --mss 1460"),
         ("mangle", "FORWARD", "SET --map-set classes src --map-mark"),
         ("filter", "FORWARD", "NOBODY --knows this"),
