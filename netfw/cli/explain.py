@@ -243,7 +243,17 @@ def _scene(
             return LiveScene.read(namespace, family, make_conntrack)
     from netfw.traverse.account import RulesAlone
 
-    rules = _rules(arguments, family)
+    if arguments.policy is not None:
+        from netfw.compiler.pipeline import compile_policy
+        from netfw.traverse.set_lookup import known_sets
+
+        compiled = compile_policy(read_policy(arguments.policy, arguments))
+        ruleset = compiled.rulesets[family]
+        sets = known_sets(ruleset.sets)
+        return RulesAlone(ruleset, make_conntrack, sets, compiled.source_map.origin_of)
+    from netfw.cli.rules_file import read_rules_by_line
+
+    rules = read_rules_by_line(arguments.rules, family)
     return RulesAlone(rules, make_conntrack, _sets(arguments, rules))
 
 
@@ -254,13 +264,3 @@ def _sets(arguments: argparse.Namespace, rules: Ruleset | SavedRules) -> dict[st
     from netfw.traverse.set_lookup import known_sets
 
     return known_sets(read_sets(arguments.sets, rules))
-
-
-def _rules(arguments: argparse.Namespace, family: Family) -> Ruleset | SavedRules:
-    if arguments.policy is not None:
-        from netfw.compiler.pipeline import compile_policy
-
-        return compile_policy(read_policy(arguments.policy, arguments)).rulesets[family]
-    from netfw.cli.rules_file import read_rules_by_line
-
-    return read_rules_by_line(arguments.rules, family)

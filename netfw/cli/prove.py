@@ -91,15 +91,21 @@ def _rulesets(arguments: argparse.Namespace, policy: Policy) -> dict[Family, Rul
             found = replace(found, sets=read_sets(arguments.sets, found))
         return {families[0]: found}
     from netfw.compiler.pipeline import compile_policy
-    from netfw.facts.iptables_save import parse_ruleset
-    from netfw.render.restore import render_ruleset
 
     compiled = compile_policy(policy)
-    # the text is what a kernel would get: it is read back, and the proof knows nothing else
-    return {
-        family: parse_ruleset(render_ruleset(compiled.rulesets[family]), family, "compiled rules")
-        for family in families
-    }
+    return {family: _read_back(compiled.rulesets[family]) for family in families}
+
+
+def _read_back(ruleset: Ruleset) -> Ruleset:
+    """The text is what a kernel would get: the proof knows nothing else."""
+    from netfw.facts.ipset_save import parse_sets
+    from netfw.facts.iptables_save import parse_ruleset
+    from netfw.render.ipset import render_sets
+    from netfw.render.restore import render_ruleset
+
+    rules = parse_ruleset(render_ruleset(ruleset), ruleset.family, "compiled rules")
+    sets = parse_sets(render_sets(ruleset.sets), "compiled sets")
+    return replace(rules, sets=tuple(sets.values()))
 
 
 def _replay(backend_name: str, rulesets: dict[Family, Ruleset], proof: Proof) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
-from netfw.errors import Where
+from netfw.errors import NetfwBug, Where
+from netfw.ir.ipset import IpSet
 from netfw.ir.mark_field import MarkField
 from netfw.ir.match import CommentMatch, Match
 from netfw.ir.names import Family, TableName
@@ -21,6 +23,10 @@ class Draft:
     policy: Policy
     family: Family
     chains: Mapping[TableName, tuple[Chain, ...]]
+    sets: Mapping[str, IpSet] = field(default_factory=lambda: MappingProxyType({}))
+    """Sets by name; chains in several tables may share one."""
+    folded: tuple[Origin, ...] = ()
+    """The origins of rules of the policy that stand in sets."""
 
     @property
     def field(self) -> MarkField:
@@ -48,6 +54,33 @@ class Draft:
             for chain in chains
         )
         return replace(self, chains={**self.chains, table: extended})
+
+    def with_rewritten(self, rewrite: Callable[[Chain], Chain]) -> Draft:
+        """This draft with every chain replaced by what becomes of it."""
+        return replace(
+            self,
+            chains={table: tuple(map(rewrite, chains)) for table, chains in self.chains.items()},
+        )
+
+    def with_sets(self, sets: Iterable[IpSet], origins: Iterable[Origin]) -> Draft:
+        """This draft with further sets, and with the origins of what is in them.
+
+        Raises NetfwBug for another one with a name that is taken.
+        """
+        known = dict(self.sets)
+        for ipset in sets:
+            if known.setdefault(ipset.name, ipset) != ipset:
+                raise NetfwBug.at(f"set {ipset.name}", "two sets have the same name")
+        return replace(self, sets=known, folded=(*self.folded, *origins))
+
+    def origins(self) -> Iterator[Origin]:
+        """Where rules and members come from; many share one."""
+        yield from self.folded
+        for chains in self.chains.values():
+            for chain in chains:
+                for rule in chain.rules:
+                    if rule.origin is not None:
+                        yield rule.origin
 
     def in_table(self, table: TableName) -> tuple[Chain, ...]:
         """The chains of a table so far."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from netfw.compiler.attach_hooks import attach_hooks
 from netfw.compiler.build_behind import build_behind
 from netfw.compiler.build_dispatch import build_dispatch
@@ -16,6 +18,8 @@ from netfw.compiler.build_verdicts import build_verdicts
 from netfw.compiler.check_ruleset import check_ruleset
 from netfw.compiler.compiled import Compiled
 from netfw.compiler.draft import Draft, Pass
+from netfw.compiler.expand_rules import expand_rules
+from netfw.compiler.fold_sets import fold_sets
 from netfw.compiler.order_chains import order_chains
 from netfw.compiler.source_map import SourceMap
 from netfw.ir.names import Family, TableName
@@ -31,6 +35,8 @@ PASSES: tuple[Pass, ...] = (
     build_dispatch,
     build_exit,
     build_rule_chains,
+    fold_sets,
+    expand_rules,
     build_verdicts,
     build_nat,
     attach_hooks,
@@ -38,31 +44,37 @@ PASSES: tuple[Pass, ...] = (
     check_ruleset,
 )
 
+OPTIMISING = frozenset({fold_sets})
+"""Passes that may be left out: the rules mean the same without them."""
 
-def compile_policy(policy: Policy) -> Compiled:
-    """Compile a policy for both families.
+
+def compile_policy(policy: Policy, *, without: Collection[Pass] = ()) -> Compiled:
+    """Compile a policy for both families, leaving out some of the optimising passes.
 
     Raises PolicyError for a rule that would become too many, NetfwBug if the outcome is not
     sound (which no policy should bring about).
     """
-    rulesets = {family: _compile_family(policy, family) for family in Family}
-    rules = (
-        rule
-        for ruleset in rulesets.values()
-        for table in ruleset.tables
-        for chain in table.chains
-        for rule in chain.rules
+    passes = [each for each in PASSES if each not in without]
+    drafts = [_run(passes, Draft(policy, family, {})) for family in Family]
+    origins = (origin for draft in drafts for origin in draft.origins())
+    return Compiled(
+        {draft.family: _ruleset(draft) for draft in drafts},
+        SourceMap.of_origins(origins),
+        policy.field,
     )
-    return Compiled(rulesets, SourceMap.of_rules(rules), policy.field)
 
 
-def _compile_family(policy: Policy, family: Family) -> Ruleset:
-    draft = Draft(policy, family, {})
-    for run in PASSES:
+def _run(passes: Iterable[Pass], draft: Draft) -> Draft:
+    for run in passes:
         draft = run(draft)
+    return draft
+
+
+def _ruleset(draft: Draft) -> Ruleset:
     tables = (
         Table.with_builtins(name, draft.in_table(name))
         for name in TableName
         if draft.in_table(name)
     )
-    return Ruleset(family, tuple(tables))
+    sets = tuple(draft.sets[name] for name in sorted(draft.sets))
+    return Ruleset(draft.family, tuple(tables), sets)

@@ -7,19 +7,16 @@ from dataclasses import dataclass
 
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
+from netfw.compiler.late_rule import LateRule, check_size
 from netfw.compiler.rate import match_rate
 from netfw.compiler.shape import shape_of
 from netfw.compiler.stage import return_if_decided, return_if_settled
-from netfw.compiler.term import ANY_PAIR, InterfacePair, count_terms, expand_conditions
-from netfw.errors import PolicyError
+from netfw.compiler.term import ANY_PAIR, InterfacePair
 from netfw.ir.match import Match
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Goto, Jump, Log, Return, Target
 from netfw.policy.rule import PREFIX_END, Action, PolicyRule
-
-MAX_TERMS = 20_000
-"""Most iptables rules that one rule of a policy may become."""
 
 _VERDICT_CHAINS = {
     Action.ALLOW: chain_name.ALLOW,
@@ -59,15 +56,18 @@ def compile_rule(
     if conditions is None:
         return ()
     if conditions.is_plain:
-        check_size(rule, count_terms(conditions, pairs))
-        target = _target(rule, place)
-        limit = _limit(rule)
-        return tuple(
-            make_rule(rule.origin, target, *term, *limit)
-            for term in expand_conditions(conditions, pairs)
+        return (
+            LateRule(
+                _limit(rule),
+                _target(rule, place),
+                rule.origin,
+                conditions=conditions,
+                action=rule.action.value,
+                pairs=tuple(pairs),
+            ),
         )
     shape = shape_of(conditions, pairs)
-    check_size(rule, len(shape.terms) + len(shape.exceptions))
+    check_size(rule.origin, len(shape.terms) + len(shape.exceptions))
     if not shape.needs_chain:
         last = (*shape.last, *_limit(rule))
         target = _target(rule, place)
@@ -94,16 +94,6 @@ def chain_of(rule: PolicyRule, family: Family, place: Place) -> Chain:
     inside = Place(place.can_reject, is_called=True)
     does = make_rule(rule.origin, _target(rule, inside), *last)
     return Chain(chain_name.chain_of_rule(rule.identity), (*back, does))
-
-
-def check_size(rule: PolicyRule, count: int) -> None:
-    """Refuse a rule whose lists multiply beyond reason."""
-    if count > MAX_TERMS:
-        raise PolicyError.at(
-            rule.origin.where,
-            f"this rule would become {count} iptables rules (the most is {MAX_TERMS})",
-            "every net in 'from' is combined with every one in 'to': name larger networks",
-        )
 
 
 def _target(rule: PolicyRule, place: Place) -> Target:

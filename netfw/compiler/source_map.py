@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from netfw.errors import Where
-from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Origin, Rule
+from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,11 @@ class SourceMap:
         object.__setattr__(self, "_by_identity", by_identity)
 
     @classmethod
-    def of_rules(cls, rules: Iterable[Rule]) -> SourceMap:
-        """Collect the origins of compiled rules; several rules may share one."""
+    def of_origins(cls, origins: Iterable[Origin]) -> SourceMap:
+        """Collect origins, of which the first with an identity counts."""
         found: dict[str, Origin] = {}
-        for rule in rules:
-            if rule.origin is not None:
-                found.setdefault(rule.origin.identity, rule.origin)
+        for origin in origins:
+            found.setdefault(origin.identity, origin)
         return cls(tuple(found[identity] for identity in sorted(found)))
 
     def __iter__(self) -> Iterator[Origin]:

@@ -6,7 +6,7 @@ then modules.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product
 
@@ -51,7 +51,15 @@ def expand_conditions(
     """
     if not conditions.is_plain:
         raise ValueError("these conditions have exceptions or further criteria")
-    kinds = expand_traffic(conditions.traffic)
+    return expand_terms(conditions, expand_traffic(conditions.traffic), pairs)
+
+
+def expand_terms(
+    conditions: Conditions,
+    kinds: Iterable[tuple[Match, ...]],
+    pairs: Sequence[InterfacePair] = ANY_PAIR,
+) -> Iterator[tuple[Match, ...]]:
+    """The same for some kinds of traffic, given as terms."""
     sources = expand_nets(Side.SOURCE, conditions.sources)
     destinations = expand_nets(Side.DESTINATION, conditions.destinations)
     interfaces = tuple(map(interface_matches, pairs))

@@ -111,6 +111,13 @@ class SetMember:
     nomatch: bool = False
     extensions: tuple[str, ...] = ()
 
+    @property
+    def comment(self) -> str | None:
+        """The text of its comment, or None."""
+        words = iter(self.extensions)
+        pairs = zip(words, words, strict=False)
+        return next((value.strip('"') for word, value in pairs if word == "comment"), None)
+
 
 @dataclass(frozen=True, slots=True)
 class IpSet:

@@ -8,8 +8,10 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+from netfw.ir.ipset import SetMember
 from netfw.ir.protocols import TCP
 from netfw.ir.ruleset import Rule, Ruleset
+from netfw.render.ipset import render_member
 from netfw.render.rule import render_rule
 from netfw.report.drawing import end_text
 from netfw.report.glyphs import Glyphs
@@ -92,7 +94,22 @@ def place(account: Account, index: int) -> str:
     backend = _backend(account, index)
     if backend:
         text = f"{backend} {text}"
+    found = _members(account, index)
+    if found:
+        return f"{text}, {', '.join(found)}"
     return text if rule is None or rule.origin is None else f"{text}, {rule.origin}"
+
+
+def _members(account: Account, index: int) -> list[str]:
+    """As what a rule found the packet in its sets, with the rule of the policy that says so."""
+    lines = []
+    for name, member in account.traversal.members.get(index, ()):
+        text = f"member {render_member(SetMember(member.parts, member.nomatch))} of {name}"
+        comment = member.comment
+        origin = None if comment is None else account.origin_of(comment)
+        said = comment if origin is None else str(origin)
+        lines.append(f"{text}, {said}" if said else text)
+    return lines
 
 
 def _translated(account: Account) -> str:
@@ -131,6 +148,8 @@ def _step_lines(account: Account, index: int, step: Step, glyphs: Glyphs) -> Ite
         yield f"   {glyphs.line}     {render_rule(rule, account.packet.family)}"
         if rule.origin is not None:
             yield f"   {glyphs.line}     {rule.origin}"
+    for line in _members(account, index):
+        yield f"   {glyphs.line}     {line}"
 
 
 def account_json(account: Account) -> str:
@@ -180,6 +199,7 @@ def _step_data(account: Account, index: int, step: Step) -> dict[str, Any]:
         "rule": step.rule or None,
         "text": None if rule is None else render_rule(rule, account.packet.family),
         "origin": None if rule is None or rule.origin is None else str(rule.origin),
+        "members": _members(account, index),
         "outcome": step.outcome.value,
         "mark_before": f"{step.mark_before:#x}",
         "mark_after": f"{step.mark_after:#x}",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
 from netfw.facts.saved_rules import SavedChain, SavedRules
 from netfw.ir.names import Backend, Hook, TableName
-from netfw.ir.ruleset import Chain, Rule, Ruleset
+from netfw.ir.ruleset import Chain, Origin, Rule, Ruleset
 from netfw.traverse.completion import (
     complete_alone,
     facts_said,
@@ -49,6 +49,8 @@ class Account:
     if_it_matches: Account | None = None
     if_not: Account | None = None
     """What would become of the packet in either case of the open rule, where that was tried."""
+    origin_of: Callable[[str], Origin | None] = field(default=lambda _: None, compare=False)
+    """Where the policy says what a comment names, for members of sets."""
 
     @property
     def deciding(self) -> int | None:
@@ -153,7 +155,8 @@ def _end(account: Account) -> tuple[object, ...]:
 class RulesAlone:
     """Rules of which no host is known: descriptions say where packets come from and go to.
 
-    ``sets`` are those of ipset, where they are known.
+    ``sets`` are those of ipset, where they are known; ``origin_of`` says where a policy says what
+    the comment of a member names.
     """
 
     def __init__(
@@ -161,8 +164,10 @@ class RulesAlone:
         rules: Ruleset | SavedRules,
         make_conntrack: Callable[[], Conntrack],
         sets: Mapping[str, SetLookup] = MappingProxyType({}),
+        origin_of: Callable[[str], Origin | None] = lambda _: None,
     ) -> None:
         self.rules = rules
+        self._origin_of = origin_of
         self._sets = sets
         self._assumed: dict[RulePlace, bool] = {}
         self._make_conntrack = make_conntrack
@@ -194,7 +199,7 @@ class RulesAlone:
 
     def assuming(self, place: RulePlace, *, matches: bool) -> RulesAlone:
         """The same, freshly, where a rule matches of which nobody knows it, or does not."""
-        made = RulesAlone(self.rules, self._make_conntrack, self._sets)
+        made = RulesAlone(self.rules, self._make_conntrack, self._sets, self._origin_of)
         made._assumed = {**self._assumed, place: matches}
         return made
 
@@ -206,7 +211,8 @@ class RulesAlone:
     def _walk(self, sketch: Sketch, world: str) -> Account:
         """One walk; each of several ``worlds`` has connections of its own."""
         packet = sketch.packet
-        return account_of(self.rules, packet, self._walker(sketch, world).walk(packet))
+        account = account_of(self.rules, packet, self._walker(sketch, world).walk(packet))
+        return replace(account, origin_of=self._origin_of)
 
     def _walker(self, sketch: Sketch, world: str) -> Walker:
         """The walker for what a description says of the host: matches may ask that too."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from netfw.ir.match import SetMatch
 from netfw.ir.names import ChainPolicy, Hook, TableName
 from netfw.ir.target import Target
 from netfw.traverse.connection import Conntrack
@@ -22,6 +23,8 @@ class ReadyRule(NamedTuple):
     number: int
     predicates: tuple[Predicate, ...]
     target: Target
+    asked: tuple[SetMatch, ...] = ()
+    """The sets in which it finds packets."""
 
 
 @dataclass(frozen=True, slots=True)

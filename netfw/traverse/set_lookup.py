@@ -31,11 +31,9 @@ _Key = tuple[object, ...]
 
 
 class Found(Enum):
-    """What there is in a set for a packet."""
+    """What there is in a set for a packet, where that is not a member."""
 
     NOTHING = "nothing"
-    MEMBER = "a member"
-    EXCEPTION = "a member with nomatch"
     OPEN = "nobody knows"
     """The packet's Ethernet addresses would say it."""
 
@@ -79,8 +77,10 @@ class SetLookup:
         found = self._find(skb, sides)
         if found is Found.OPEN:
             return None
-        wanted = Found.EXCEPTION if return_nomatch and ipset.has_exceptions else Found.MEMBER
-        return found is wanted
+        if found is Found.NOTHING:
+            return False
+        assert isinstance(found, SetMember)
+        return found.nomatch is (return_nomatch and ipset.has_exceptions)
 
     def _test_list(
         self, skb: Skb, sides: tuple[str, ...], *, return_nomatch: bool, changed: Set[str]
@@ -95,7 +95,15 @@ class SetLookup:
             return True
         return None if None in results else False
 
-    def _find(self, skb: Skb, sides: tuple[str, ...]) -> Found:
+    def find_member(self, skb: Skb, sides: tuple[str, ...]) -> SetMember | None:
+        """The member that a packet is found as, an exception included; None where there is none,
+        where nobody knows, and for lists."""
+        if len(sides) < len(self.ipset.parts) or self.ipset.parts == (PartKind.SET,):
+            return None
+        found = self._find(skb, sides)
+        return found if isinstance(found, SetMember) else None
+
+    def _find(self, skb: Skb, sides: tuple[str, ...]) -> Found | SetMember:
         """Look up the longest prefixes first; of two nets, the first one's."""
         values = self._values(skb, sides)
         if values is None:
@@ -111,11 +119,11 @@ class SetLookup:
             if self._asks_mac:
                 return Found.OPEN
             if not self._asks_interface:
-                return _as_found(entries[0])
+                return entries[0]
             name = _interface(skb, sides[1])
             for member in entries:
                 if _is_interface(member, name):
-                    return _as_found(member)
+                    return member
             # nets behind this one are not asked where it is there for other interfaces alone
             # (the condition !multi in mtype_test_cidrs)
             return Found.NOTHING
@@ -185,10 +193,6 @@ def _key_of(part: Net | SetPort | SetMarkWord | SetName) -> object:
             return part.word
         case SetName():
             return part.name
-
-
-def _as_found(member: SetMember) -> Found:
-    return Found.EXCEPTION if member.nomatch else Found.MEMBER
 
 
 def _interface(skb: Skb, side: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from netfw.ir.ipset import SetMember
 from netfw.ir.names import Hook, TableName
 
 
@@ -86,6 +87,13 @@ class RulePlace(NamedTuple):
     rule: int
 
 
+class MemberMet(NamedTuple):
+    """A member of a set that a packet was found to be."""
+
+    set_name: str
+    member: SetMember
+
+
 class End(Enum):
     """Where a packet's way ended."""
 
@@ -109,6 +117,7 @@ class Traversal:
     ``optional`` holds the indexes of steps that may or may not happen (a LOG behind a rate limit).
     ``open_rule`` is the rule of which nobody knows whether the packet matches it, where the way
     ended undecided for that.
+    ``members`` are what the rules of steps, by index, found in sets; only a prediction has them.
     """
 
     steps: tuple[Step, ...]
@@ -118,6 +127,7 @@ class Traversal:
     final: Addressing | None = None
     optional: frozenset[int] = frozenset()
     open_rule: RulePlace | None = None
+    members: Mapping[int, tuple[MemberMet, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def stations(self) -> tuple[Station, ...]:

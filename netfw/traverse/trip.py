@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netfw.ir.match import ConnectionState
+from netfw.ir.match import ConnectionState, SetMatch
 from netfw.ir.names import ChainPolicy, Family, Hook, TableName
 from netfw.ir.target import (
     Accept,
@@ -44,19 +44,20 @@ from netfw.traverse.martian import (
 from netfw.traverse.packet import RST, Packet
 from netfw.traverse.ready import Ready, ReadyRule, WalkedChain
 from netfw.traverse.skb import Skb
-from netfw.traverse.traversal import End, Outcome, RulePlace, Step, Stop
+from netfw.traverse.traversal import End, MemberMet, Outcome, RulePlace, Step, Stop
 
 
 class Trip:
     """One packet under way; ``steps`` and ``optional`` grow as it goes."""
 
-    __slots__ = ("optional", "ready", "skb", "steps")
+    __slots__ = ("members", "optional", "ready", "skb", "steps")
 
     def __init__(self, ready: Ready, packet: Packet) -> None:
         self.ready = ready
         self.skb = Skb(packet)
         self.steps: list[Step] = []
         self.optional: set[int] = set()
+        self.members: dict[int, tuple[MemberMet, ...]] = {}
 
     def arrive(self) -> tuple[End, str]:
         """From an interface: PREROUTING, routing, then INPUT or FORWARD and POSTROUTING."""
@@ -241,6 +242,8 @@ class Trip:
                         why = f"{_named(place)} has a match whose result is not known"
                         raise Stop(End.UNDECIDED, why, place)
                     self.optional.add(len(steps))
+            if rule.asked and verdict:
+                self._note_members(rule.asked)
             before = skb.mark
             outcome = self._run(rule.target, hook)
             steps.append(Step(hook, table, chain.name, rule.number, outcome, before, skb.mark))
@@ -257,6 +260,17 @@ class Trip:
         if chain.policy is None:
             steps.append(Step(hook, table, chain.name, 0, Outcome.RETURN, skb.mark, skb.mark))
         return None
+
+    def _note_members(self, asked: tuple[SetMatch, ...]) -> None:
+        """Keep what the packet was found as, for whoever asks which rule of a policy that is."""
+        found = []
+        for match in asked:
+            lookup = self.ready.facts.sets.get(match.name)
+            member = None if lookup is None else lookup.find_member(self.skb, match.directions)
+            if member is not None:
+                found.append(MemberMet(match.name, member))
+        if found:
+            self.members[len(self.steps)] = tuple(found)
 
     def _answered(self, target: Target) -> None:
         """What the answer of REJECT does to the packet's connection: it carries it too.

@@ -33,7 +33,7 @@ def has_effect(table: Table) -> bool:
 
 def without_idle_tables(ruleset: Ruleset) -> Ruleset:
     """The ruleset without tables that let every packet through unchanged."""
-    return Ruleset(ruleset.family, tuple(table for table in ruleset.tables if has_effect(table)))
+    return replace(ruleset, tables=tuple(table for table in ruleset.tables if has_effect(table)))
 
 
 @dataclass(frozen=True, slots=True)

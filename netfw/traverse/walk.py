@@ -13,6 +13,7 @@ from netfw.ir.match import (
     ConnmarkMatch,
     ConntrackMatch,
     HelperMatch,
+    SetMatch,
     StateMatch,
 )
 from netfw.ir.names import Hook, TableName
@@ -192,7 +193,10 @@ class Walker:
                     match, self.facts, self.changed_sets
                 )
             predicates.append(predicate)
-        return ReadyRule(number, tuple(predicates), rule.target)
+        asked = tuple(
+            match for match in rule.matches if isinstance(match, SetMatch) and not match.negate
+        )
+        return ReadyRule(number, tuple(predicates), rule.target, asked)
 
     def walk(self, packet: Packet, facts: HostFacts | None = None) -> Traversal:
         """Predict one packet's way; its connection is kept for the packets that follow.
@@ -229,7 +233,7 @@ class Walker:
         skb = trip.skb
         final = Addressing(skb.source, skb.source_port, skb.destination, skb.destination_port)
         steps, optional = tuple(trip.steps), frozenset(trip.optional)
-        return Traversal(steps, end, detail, skb.mark, final, optional, open_rule)
+        return Traversal(steps, end, detail, skb.mark, final, optional, open_rule, trip.members)
 
 
 def _has_target(ruleset: Ruleset, kinds: tuple[type, ...]) -> bool:

@@ -27,14 +27,14 @@ def with_all_stations(ruleset: Ruleset, lacking: frozenset[TableName] = frozense
         table = ruleset.table(name)
         if table is not None or name not in lacking:
             tables.append(Table.with_builtins(name, () if table is None else table.chains))
-    return Ruleset(ruleset.family, tuple(tables))
+    return replace(ruleset, tables=tuple(tables))
 
 
 def with_trace(ruleset: Ruleset) -> Ruleset:
     """The ruleset with TRACE as the first rule of raw PREROUTING and OUTPUT."""
-    return Ruleset(
-        ruleset.family,
-        tuple(
+    return replace(
+        ruleset,
+        tables=tuple(
             Table(table.name, tuple(_traced(table.name, chain) for chain in table.chains))
             for table in ruleset.tables
         ),

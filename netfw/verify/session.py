@@ -11,6 +11,7 @@ from difflib import unified_diff
 
 from netfw.errors import HostError
 from netfw.facts.iptables_save import parse_ruleset
+from netfw.host.ipsets import restore_sets, save_sets
 from netfw.host.iptables import restore, save
 from netfw.host.legacy_tables import read_legacy
 from netfw.host.nft_trace import base_chain_priorities, rule_handles
@@ -22,6 +23,7 @@ from netfw.render.restore import render_ruleset
 from netfw.render.rule import render_rule
 from netfw.traverse.documented import DOCUMENTED, Documented, documented_way
 from netfw.traverse.hooks import SECURITY_PRIORITY
+from netfw.traverse.set_lookup import known_sets
 from netfw.traverse.situation import Path, Phase, Situation
 from netfw.traverse.traversal import End, Outcome, Traversal
 from netfw.traverse.walk import Walker, loaded_stations
@@ -32,6 +34,7 @@ from netfw.verify.observe import Observer
 from netfw.verify.probe import Probe
 from netfw.verify.progress import Progress
 from netfw.verify.result import Difference, RulePlace, Run
+from netfw.verify.sets_read_back import unlike_sets
 from netfw.verify.stage import Sighting, Stage
 
 WAVE_SIZE = 2000
@@ -101,6 +104,7 @@ class _Session:
             stage = stack.enter_context(Stage(task.layout, task.family))
             really = with_all_stations(task.loaded or task.ruleset, task.lacking)
             text = render_ruleset(with_trace(really))
+            restore_sets(stage.firewall, really.sets)
             restore(stage.firewall, task.backend, task.family, text)
             read_back = self._read_back(stage)
             reader = stack.enter_context(
@@ -110,7 +114,11 @@ class _Session:
                 rule_handles(stage.firewall, task.family) if task.backend is Backend.NFT else {}
             )
             observer = Observer(task.backend, task.family, read_back, handles)
-            facts = replace(task.layout.facts(), security_priority=self._security_priority(stage))
+            facts = replace(
+                task.layout.facts(),
+                security_priority=self._security_priority(stage),
+                sets=known_sets(self.wanted.sets),
+            )
             walker = Walker(self.wanted, facts)
             times.setup += time.perf_counter() - began
             for wave in _waves(task.probes):
@@ -145,6 +153,9 @@ class _Session:
         wanted, found = render_ruleset(with_trace(self.wanted)), render_ruleset(read_back)
         for line in _unlike(wanted, found):
             self.run.differences.append(Difference(f"rules read back from the kernel: {line}"))
+        if self.wanted.sets:
+            for line in unlike_sets(self.wanted.sets, save_sets(stage.firewall)):
+                self.run.differences.append(Difference(f"sets read back from the kernel: {line}"))
         for table in self.wanted.tables:
             for chain in table.chains:
                 for number, rule in enumerate(chain.rules, start=1):

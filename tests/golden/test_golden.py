@@ -10,9 +10,11 @@ import pytest
 
 from netfw.compiler.pipeline import compile_policy
 from netfw.ir.names import Family
+from netfw.ir.ruleset import Ruleset
 from netfw.policy.library import Texts
 from netfw.policy.model import Policy
 from netfw.policy.read import load_files
+from netfw.render.ipset import render_sets
 from netfw.render.restore import render_ruleset
 from tests.protocol_names import with_numbers
 
@@ -21,8 +23,8 @@ CASES = sorted(path.parent.name for path in HERE.glob("*/policy.yaml"))
 PROGRAMS = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
 
-def compiled(case: str, family: Family) -> str:
-    return render_ruleset(compile_policy(policy_of(case)).rulesets[family])
+def compiled(case: str, family: Family) -> Ruleset:
+    return compile_policy(policy_of(case)).rulesets[family]
 
 
 def policy_of(case: str) -> Policy:
@@ -36,23 +38,35 @@ def policy_of(case: str) -> Policy:
 @pytest.mark.parametrize("case", CASES)
 def test_policy_compiles_to_what_was_agreed(case: str, family: Family):
     """After a change that is meant: NETFW_WRITE_GOLDEN=1, and read the diff."""
-    path = HERE / case / f"expected.v{family.value}.rules"
-    found = compiled(case, family)
+    ruleset = compiled(case, family)
+    assert_agreed(HERE / case / f"expected.v{family.value}.rules", render_ruleset(ruleset))
+    assert_agreed(HERE / case / f"expected.v{family.value}.ipset", render_sets(ruleset.sets))
+
+
+def assert_agreed(path: Path, found: str) -> None:
+    """No file means nothing."""
     if os.environ.get("NETFW_WRITE_GOLDEN"):
-        path.write_text(found)
-    assert found == path.read_text()
+        path.unlink(missing_ok=True)
+        if found:
+            path.write_text(found)
+    assert found == (path.read_text() if path.exists() else "")
 
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("backend", ["nft", "legacy"])
 @pytest.mark.parametrize("family", Family)
 @pytest.mark.parametrize("case", CASES)
-def test_kernel_takes_the_rules_and_gives_them_back(case: str, family: Family, backend: str):
+def test_kernel_takes_the_rules_and_gives_them_back(
+    case: str, family: Family, backend: str, tmp_path: Path
+):
     """In a network namespace that is gone when the shell ends."""
     program = f"{PROGRAMS[family]}-{backend}"
-    expected = compiled(case, family)
+    ruleset = compiled(case, family)
+    expected = render_ruleset(ruleset)
+    (tmp_path / "sets").write_text(render_sets(ruleset.sets))
+    script = f"ipset restore < {tmp_path}/sets; {program}-restore; {program}-save"
     done = subprocess.run(
-        ["unshare", "--net", "sh", "-ec", f"{program}-restore; {program}-save"],
+        ["unshare", "--net", "sh", "-ec", script],
         input=expected,
         capture_output=True,
         text=True,

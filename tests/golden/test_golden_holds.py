@@ -8,14 +8,13 @@ import pytest
 
 from netfw.cli.policy_file import read_policy
 from netfw.compiler.pipeline import compile_policy
-from netfw.facts.iptables_save import parse_ruleset
 from netfw.ir.names import Backend, Family
 from netfw.prove.proof import prove
-from netfw.render.restore import render_ruleset
 from netfw.verify.progress import NoProgress
 from netfw.verify.result import Result
 from netfw.verify.session import run_task
 from netfw.verify.verify import policy_task
+from tests.reread import reread
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/policy.yaml"))
@@ -26,8 +25,7 @@ def test_rules_say_what_the_policy_says(case: str) -> None:
     policy = read_policy(str(HERE / case / "policy.yaml"))
     # as text and back, so that what is proved is what is loaded
     rulesets = {
-        family: parse_ruleset(render_ruleset(ruleset), family)
-        for family, ruleset in compile_policy(policy).rulesets.items()
+        family: reread(ruleset) for family, ruleset in compile_policy(policy).rulesets.items()
     }
     proof = prove(policy, rulesets, sizes=False)
     assert [difference for family in proof.families for difference in family.differences] == []

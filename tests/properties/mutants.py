@@ -44,7 +44,7 @@ def _with(ruleset: Ruleset, table: Table, chain: Chain, rules: tuple[Rule, ...])
     tables = tuple(
         Table(table.name, chains) if other is table else other for other in ruleset.tables
     )
-    return Ruleset(ruleset.family, tables)
+    return replace(ruleset, tables=tables)
 
 
 def _changes(

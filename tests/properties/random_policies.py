@@ -167,3 +167,45 @@ def _act_early(draw: st.DrawFn, policy: dict[str, Any], entry: dict[str, Any]) -
 def write(policy: dict[str, Any]) -> str:
     """A policy as text, one rule to a line."""
     return json.dumps(policy, indent=1)
+
+
+@st.composite
+def long_rules(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Many rules, mostly alike: what becomes sets."""
+    hosts = [f"192.0.2.{n}" for n in (7, 8, 9, 200, 201)] + ["2001:db8:1:2::1", "2001:db8:1::9"]
+    blocks = ["192.0.2.0/25", "192.0.2.128/25", "192.0.2.0/30", "10.1.0.0/16", "10.0.0.0/8"]
+    blocks += ["2001:db8:1:2::/64", "2001:db8:1::/48", "2001:db8:ff00::/40", "office", "all"]
+    words = st.sampled_from(hosts + blocks)
+    nets = st.lists(words, min_size=1, max_size=4, unique=True)
+    ports = st.sampled_from(["any", "udp", "ping", "tcp/1000-2000", ["tcp/22", "udp/53", "esp"]])
+    services = st.one_of(
+        st.integers(1, 60).map(lambda port: f"tcp/{port}"),
+        st.lists(st.sampled_from(PORTS), min_size=1, max_size=4, unique=True),
+        ports,
+    )
+    found = []
+    action = "allow"
+    for _ in range(draw(st.integers(6, 40))):
+        if draw(st.integers(0, 9)) == 0:
+            action = draw(st.sampled_from(["allow", "deny", "reject", "log"]))
+        rule: dict[str, Any] = {action: "any" if action == "log" else draw(services)}
+        for key, often in (("from", 7), ("to", 2)):
+            if draw(st.integers(0, 9)) < often:
+                rule[key] = draw(nets)
+        found.append(rule)
+    return found
+
+
+@st.composite
+def long_policies(draw: st.DrawFn) -> dict[str, Any]:
+    """A policy with long lists, for two endpoints and between them."""
+    endpoints = {name: ENDPOINTS[name] for name in ("wan", "pods")}
+    at = draw(st.sampled_from(["wan", "pods", ["wan", "pods"]]))
+    entries: list[dict[str, Any]] = [
+        {"name": "one", "at": at, draw(st.sampled_from(["ingress", "egress"])): draw(long_rules())}
+    ]
+    if draw(st.booleans()):
+        entries.append({"name": "two", "at": "wan", "ingress": draw(long_rules())})
+    if draw(st.booleans()):
+        entries.append({"name": "across", "from": "wan", "forward": draw(long_rules())})
+    return {"version": "1", "endpoints": endpoints, "nets": NETS, "policies": entries}

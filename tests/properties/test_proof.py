@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netfw.compiler.pipeline import compile_policy
-from netfw.facts.iptables_save import parse_ruleset
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Ruleset
 from netfw.policy.judge import Verdict
@@ -20,8 +19,8 @@ from netfw.prove.path import PathKind, Paths
 from netfw.prove.policy_sets import PolicySets
 from netfw.prove.prediction import judge_example
 from netfw.prove.proof import prove, space_for
-from netfw.render.restore import render_ruleset
 from netfw.traverse.traversal import End
+from tests.reread import reread
 
 from .enumeration import point, said_by_sets, said_by_walk, small_world
 from .mutants import mutants
@@ -37,10 +36,7 @@ WORLD = ("eth0", "eth1", "tun0", "veth0", "tap0", "other0")
 def compiled_text(policy: Policy) -> dict[Family, Ruleset]:
     """The compiled rules, printed and read back."""
     compiled = compile_policy(policy)
-    return {
-        family: parse_ruleset(render_ruleset(ruleset), family, "compiled")
-        for family, ruleset in compiled.rulesets.items()
-    }
+    return {family: reread(ruleset) for family, ruleset in compiled.rulesets.items()}
 
 
 @pytest.mark.parametrize("path", POLICIES, ids=lambda path: f"{path.parent.name}/{path.stem}")
