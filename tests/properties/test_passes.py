@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from netfw.cli.policy_file import read_policy
 from netfw.compiler import fold_sets as fold_module
 from netfw.compiler.pipeline import OPTIMISING, compile_policy
 from netfw.ir.ipset import IpSet
@@ -30,7 +31,7 @@ PASSES = sorted(OPTIMISING, key=lambda each: each.__name__)
 @pytest.mark.parametrize("one", PASSES, ids=lambda one: one.__name__)
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.parent.name)
 def test_golden_rules_do_the_same_without_the_pass(path: Path, one: Any) -> None:
-    policy = load(path.read_text(), path.name)
+    policy = read_policy(str(path))
     plain, optimised = compile_policy(policy, without=(one,)), compile_policy(policy)
     for family in Family:
         assert [*unlike(plain.rulesets[family], reread(optimised.rulesets[family]))] == []
@@ -122,11 +123,11 @@ def test_a_spoilt_pass_is_seen(what: str, broken: str, monkeypatch: pytest.Monke
 
         def one_run(rules: Any) -> Any:
             found = list(runs(rules))
-            lates = [rule for run in found if isinstance(run, list) for rule in run]
+            late_rules = [rule for run in found if isinstance(run, list) for rule in run]
             others = [run for run in found if not isinstance(run, list)]
             end = others.pop() if others else None
-            allowed = [rule for rule in lates if rule.action == "allow"]
-            denied = [rule for rule in lates if rule.action != "allow"]
+            allowed = [rule for rule in late_rules if rule.action == "allow"]
+            denied = [rule for rule in late_rules if rule.action != "allow"]
             yield from others
             yield from (run for run in (allowed, denied) if run)
             if end is not None:
