@@ -75,9 +75,9 @@ def change(
         if table.name is table_name
         for chain in table.chains
     )
-    return Ruleset(
-        ruleset.family,
-        tuple(
+    return replace(
+        ruleset,
+        tables=tuple(
             Table(table.name, chains(table)) if table.name is table_name else table
             for table in ruleset.tables
         ),
@@ -245,3 +245,16 @@ def test_a_table_that_the_kernel_lacks_is_left_out_and_named(
             for comparison in run.comparisons
             for station in comparison.predicted.stations
         )
+
+
+def test_a_member_missing_in_the_kernel_is_noticed_twice(backend: Backend, family: Family) -> None:
+    """When the sets are read back, and by a packet that goes another way."""
+    file = FilePath(__file__).parents[1] / "golden" / "80-folded" / "policy.yaml"
+    policy = load(file.read_text(), file.name)
+    task = policy_task(policy, backend, family)
+    first = task.ruleset.sets[0]
+    fewer = replace(first, members=first.members[1:])
+    run = play(replace(task, loaded=replace(task.ruleset, sets=(fewer, *task.ruleset.sets[1:]))))
+    assert run.result is Result.DIFFER
+    assert f"sets read back from the kernel: -{first.name} " in problems(run)
+    assert any(comparison.result is Result.DIFFER for comparison in run.comparisons)

@@ -118,6 +118,75 @@ def test_one_family_is_printed_as_pure_restore_input(
     assert all(line[0] in "*:-C" for line in four.splitlines())
 
 
+@pytest.fixture
+def long_policy(tmp_path: Path) -> Path:
+    """Nine rules that become a set in each family."""
+    file = tmp_path / "long.yaml"
+    rules = "".join(
+        f'      - {{allow: tcp/{port}, from: [192.0.2.{port}, "2001:db8::{port}"]}}\n'
+        for port in range(1, 10)
+    )
+    file.write_text(POLICY + rules)
+    return file
+
+
+def test_sets_are_printed_before_the_rules_that_ask_them(
+    capsys: pytest.CaptureFixture[str], long_policy: Path
+) -> None:
+    _, both, _ = run(capsys, "compile", str(long_policy))
+    headings = [line for line in both.splitlines() if line.startswith("#")]
+    assert headings == [
+        "# IPv4: sets, for ipset restore",
+        "# IPv4: rules, for iptables-restore",
+        "# IPv6: sets, for ipset restore",
+        "# IPv6: rules, for ip6tables-restore",
+    ]
+    for only, starts in (("sets", {"create", "add"}), ("rules", {"*", ":", "-", "C"})):
+        _, out, _ = run(capsys, "compile", str(long_policy), "--family", "6", "--only", only)
+        words = {line.split()[0] for line in out.splitlines()}
+        assert words == starts if only == "sets" else {word[0] for word in words} == starts
+    _, out, _ = run(capsys, "compile", str(long_policy), "--json")
+    data = json.loads(out)
+    assert data["sets"]["6"].startswith("create NETFW-6-IN-wan-A-sp hash:net,port family inet6")
+    comment = data["sets"]["4"].splitlines()[3].split('"netfw:')[1].rstrip('"')
+    assert data["source_map"][comment]["line"] == 11
+
+
+def test_a_directory_gets_a_file_for_each_program(
+    capsys: pytest.CaptureFixture[str], long_policy: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "new" / "out"
+    code, out, _ = run(capsys, "compile", str(long_policy), "--output", str(target))
+    assert (code, out) == (0, "")
+    assert sorted(path.name for path in target.iterdir()) == [
+        "netfw.ipset",
+        "netfw.v4.rules",
+        "netfw.v6.rules",
+    ]
+    assert (target / "netfw.ipset").read_text().count("create ") == 2
+    for option in (["--only", "sets"], ["--json"]):
+        code, _, err = run(capsys, "compile", str(long_policy), "--output", str(target), *option)
+        assert (code, err.splitlines()[0]) == (2, f"{option[0]}: nothing is printed with --output")
+    (tmp_path / "file").write_text("")
+    code, _, err = run(capsys, "compile", str(long_policy), "--output", str(tmp_path / "file"))
+    assert code == 2
+    assert "cannot be made" in err
+
+
+def test_the_member_of_a_set_that_decides_is_named_with_its_rule(
+    capsys: pytest.CaptureFixture[str], long_policy: Path
+) -> None:
+    packet = "tcp 192.0.2.5 -> 203.0.113.1:5 in eth0"
+    code, out, _ = run(capsys, "explain", "--policy", str(long_policy), packet)
+    last = out.splitlines()[-1]
+    assert code == 0
+    assert "member 192.0.2.5,tcp:5 of NETFW-4-IN-wan-A-sp" in last
+    assert f"{long_policy}:13:9 public/allow-" in last
+    _, out, _ = run(capsys, "explain", "--policy", str(long_policy), packet, "--json")
+    (member,) = json.loads(out)["decided_by"]["members"]
+    assert member in last
+
+
 def test_the_source_map_leads_from_a_rule_to_its_line(
     capsys: pytest.CaptureFixture[str], policy: Path, tmp_path: Path
 ) -> None:
