@@ -20,6 +20,7 @@ VERBS = {
     "diff": "say which packets are newly accepted or denied between two policies or rulesets",
     "explain": "say how a packet goes through rules or a policy, and which rule decides",
     "compile": "print the iptables rules of a policy",
+    "init": "write a starting policy for this host",
     "path": "print the documented order of tables and hooks, and its refinements",
     "marks": "say what a packet mark means",
 }

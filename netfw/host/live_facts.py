@@ -120,6 +120,11 @@ class LiveFacts:
             ),
         )
 
+    @property
+    def forwards(self) -> bool:
+        """Whether this host forwards packets of the family at all."""
+        return bool(self._sysctl(f"ipv{self.family.value}", "all", "forwarding"))
+
     def _forwards(self, interface: str) -> bool:
         if self.family is Family.IPV6:
             return bool(
