@@ -40,7 +40,7 @@ from netfw.ir.target import (
     SetMark,
     UnknownTarget,
 )
-from netfw.policy.traffic import PROTOCOLS_WITH_PORTS
+from netfw.policy.traffic import PROTOCOLS_WITH_PORTS, TRANSLATED_PROTOCOLS
 
 _NO_OUT = frozenset({Hook.PREROUTING, Hook.INPUT})
 _NO_IN = frozenset({Hook.OUTPUT})
@@ -149,7 +149,7 @@ def _check_target(
         case Dnat(to=to):
             if table is not TableName.NAT or not hooks <= _DNAT_HOOKS:
                 yield "DNAT is legal in nat PREROUTING and OUTPUT only"
-            if to.ports is not None and protocol not in PROTOCOLS_WITH_PORTS:
+            if to.ports is not None and protocol not in TRANSLATED_PROTOCOLS:
                 yield "a new port without a protocol that has ports"
         case Masquerade():
             if table is not TableName.NAT or hooks != {Hook.POSTROUTING}:

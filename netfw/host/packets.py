@@ -13,9 +13,8 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from netfw.errors import CapabilityError
 from netfw.ir.names import Family
-from netfw.ir.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
+from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from netfw.traverse.connection import ICMP_ERRORS
 from netfw.traverse.packet import PORT_PROTOCOLS, Packet
 
@@ -32,7 +31,8 @@ _SCTP_CHECKSUM_AT = 8
 _SCTP_TAG_AT = 16
 _HEADER_LENGTH = {Family.IPV4: 20, Family.IPV6: 40}
 _ADDRESSES = {Family.IPV4: (12, 4), Family.IPV6: (8, 16)}
-_CHECKSUM_AT = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
+_DCCP_SEQUENCE_AT = 10
+_CHECKSUM_AT = {TCP: 16, UDP: 6, UDPLITE: 6, DCCP: 6, ICMP: 2, ICMPV6: 2}
 _ECHO_REQUEST_V6 = 128
 _ECHO_V4 = (0, 8)
 _ERRORS = {
@@ -51,17 +51,10 @@ class PacketBuilder:
         self._templates: dict[Shape, bytes] = {}
 
     def build(self, packet: Packet, number: int) -> bytes:
-        """The packet from its IP header on, carrying ``number`` (1 to 65535).
-
-        Raises CapabilityError for protocols with ports other than TCP, UDP and SCTP.
-        """
+        """The packet from its IP header on, carrying ``number`` (1 to 65535)."""
         shape = _shape(packet)
         template = self._templates.get(shape)
         if template is None:
-            if packet.protocol in PORT_PROTOCOLS and packet.protocol not in (TCP, UDP, SCTP):
-                raise CapabilityError.at(
-                    str(packet), "netfw cannot build packets of this protocol"
-                )
             template = self._templates[shape] = build_with_scapy(packet, number)
         return self._patch(bytearray(template), packet, number)
 
@@ -90,7 +83,7 @@ class PacketBuilder:
                 addresses = bytes(data[at : at + 2 * size])
                 pseudo = addresses + struct.pack(">II", len(transport), protocol)
             total = checksum(pseudo + transport)
-            if total == 0 and protocol == UDP:
+            if total == 0 and protocol in (UDP, UDPLITE):
                 total = 0xFFFF
             _U16.pack_into(data, start + place, total)
         elif protocol == SCTP:
@@ -100,7 +93,7 @@ class PacketBuilder:
 
     def _patch_transport(self, data: bytearray, packet: Packet, number: int, start: int) -> None:
         protocol = packet.protocol
-        if protocol in (TCP, UDP, SCTP):
+        if protocol in PORT_PROTOCOLS:
             _U16.pack_into(data, start, packet.source_port)
             _U16.pack_into(data, start + 2, packet.destination_port)
         if protocol == TCP:
@@ -109,12 +102,14 @@ class PacketBuilder:
             )
         elif protocol == SCTP:
             _U32.pack_into(data, start + _SCTP_TAG_AT, sequence_of(number))
+        elif protocol == DCCP:
+            _U16.pack_into(data, start + _DCCP_SEQUENCE_AT + 4, number)
         elif packet.quoted is not None:
             data[start + 8 :] = self.build(packet.quoted, number)
         elif packet.is_icmp:
             _U16.pack_into(data, start + 4, packet.icmp_id)
             _U16.pack_into(data, start + 16, number)
-        elif protocol == UDP:
+        elif protocol in (UDP, UDPLITE):
             _U16.pack_into(data, start + 16, number)
         else:
             _U16.pack_into(data, start + 8, number)
@@ -179,6 +174,8 @@ def _scapy_transport(packet: Packet, number: int, cookie: Any) -> Any:  # noqa: 
 
         # an INIT chunk: connection tracking takes nothing else for a first packet
         return sctp.SCTP(**ports, tag=0) / sctp.SCTPChunkInit(init_tag=sequence_of(number))
+    if packet.protocol in (UDPLITE, DCCP):
+        return Raw(_unknown_to_scapy(packet, number, bytes(cookie)))
     if not packet.is_icmp:
         return cookie
     kind, code = packet.icmp_type, packet.icmp_code
@@ -198,6 +195,22 @@ def _scapy_transport(packet: Packet, number: int, cookie: Any) -> Any:  # noqa: 
         return inet6.ICMPv6EchoRequest(code=code, id=packet.icmp_id, seq=0, data=bytes(cookie))
     return inet6.ICMPv6EchoReply(
         type=kind, code=code, id=packet.icmp_id, seq=0, data=bytes(cookie)
+    )
+
+
+def _unknown_to_scapy(packet: Packet, number: int, cookie: bytes) -> bytes:
+    """The transport part of UDP-Lite (RFC 3828; its checksum covers all) and of a DCCP request
+    (RFC 4340, section 5.1, 48-bit sequence numbers), with the checksum of a template: none."""
+    ports = struct.pack(">HH", packet.source_port, packet.destination_port)
+    if packet.protocol == UDPLITE:
+        return ports + b"\0\0" + b"\0\0" + cookie
+    words, extended_request, service = 5, 1, 0
+    sequence = _TCP_MAGIC << 32 | number
+    return (
+        ports
+        + struct.pack(">BBHBB", words, 0, 0, extended_request, 0)
+        + sequence.to_bytes(6, "big")
+        + _U32.pack(service)
     )
 
 
@@ -247,12 +260,15 @@ def cookie_of(family: Family, network: bytes, transport: bytes) -> int | None:
         found = transport[4:8] == _TCP_MAGIC.to_bytes(2, "big") + number.to_bytes(2, "big")
     elif protocol == SCTP:
         found = transport[_SCTP_TAG_AT:20] == _U32.pack(sequence_of(number))
+    elif protocol == DCCP:
+        sequence = _TCP_MAGIC << 32 | number
+        found = transport[_DCCP_SEQUENCE_AT:16] == sequence.to_bytes(6, "big")
     elif protocol == ICMP and transport[:1] in _ERRORS[ICMP]:
         # the quoted packet begins behind eight bytes
         found = transport[12:14] == number.to_bytes(2, "big")
     elif protocol == ICMPV6 and transport[:1] in _ERRORS[ICMPV6]:
         found = transport[9:12] == bytes([_FLOW_MAGIC]) + number.to_bytes(2, "big")
-    elif protocol in (UDP, ICMP, ICMPV6):
+    elif protocol in (UDP, UDPLITE, ICMP, ICMPV6):
         found = transport[8:18] == MAGIC + number.to_bytes(2, "big")
     else:
         found = transport[:10] == MAGIC + number.to_bytes(2, "big")

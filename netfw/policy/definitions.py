@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingOf
 from typing import Generic, TypeVar
 
@@ -21,23 +21,25 @@ class Definitions(Generic[Value]):
 
     ``what`` is the kind in messages (``net``), ``parse`` reads a literal (and notes what is
     wrong with it), ``is_literal`` tells a literal from a name. ``expand`` reads a member that is
-    a mapping (such as ``{file: …}``); without it there are none. ``find_other`` knows what names
-    stand for that are defined elsewhere.
+    a mapping (such as ``{file: …}``); without it there are none. ``find_other`` knows what
+    ``other_names`` stand for, which an author may define otherwise.
     """
 
     def __init__(
         self,
         what: str,
-        parse: Callable[[Scalar, Faults], Value | None],
+        parse: Callable[[Scalar, Faults], tuple[Value, ...] | None],
         is_literal: Callable[[str], bool],
         builtin: MappingOf[str, tuple[Value, ...]],
         faults: Faults,
         expand: Callable[[Mapping, Faults], tuple[Value, ...] | None] | None = None,
         find_other: Callable[[str], tuple[Value, ...] | None] = lambda _: None,
+        other_names: Iterable[str] = (),
     ) -> None:
         self.what = what
         self._expand = expand
         self._find_other = find_other
+        self._other_names = other_names
         self._parse = parse
         self._is_literal = is_literal
         self._faults = faults
@@ -88,8 +90,7 @@ class Definitions(Generic[Value]):
     def resolve_word(self, word: Scalar) -> tuple[Value, ...] | None:
         """What a literal or a name stands for; None where it is at fault (and the fault noted)."""
         if self._is_literal(word.text):
-            value = self._parse(word, self._faults)
-            return None if value is None else (value,)
+            return self._parse(word, self._faults)
         if word.text in self._known:
             return self._known[word.text]
         found = self._find_other(word.text)
@@ -99,7 +100,9 @@ class Definitions(Generic[Value]):
             word.where,
             f"unknown {self.what} '{word.text}'",
             did_you_mean(
-                word.text, [*self._known, *self._written], f"define it under '{self.what}s:'"
+                word.text,
+                [*self._known, *self._written, *self._other_names],
+                f"define it under '{self.what}s:'",
             ),
         )
         return None

@@ -48,3 +48,14 @@ _ICMPV6 = {
 
 ICMP_NAMES = {ICMP: _ICMP, ICMPV6: _ICMPV6}
 """Names by protocol number."""
+
+BOTH_ICMP_NAMES = {
+    name: (_ICMP[name], _ICMPV6[name]) for name in sorted(_ICMP.keys() & _ICMPV6)
+} | {
+    # one thing under two names: RFC 4443, section 3.1 and 3.2, RFC 792, RFC 1812
+    "packet-too-big": (_ICMP["fragmentation-needed"], _ICMPV6["packet-too-big"]),
+    "network-unreachable": (_ICMP["network-unreachable"], _ICMPV6["no-route"]),
+    "host-unreachable": (_ICMP["host-unreachable"], _ICMPV6["address-unreachable"]),
+    "admin-prohibited": (IcmpKind(3, (13, 13)), _ICMPV6["communication-prohibited"]),
+}
+"""Names that both know, with what they are in ICMP and in ICMPv6."""

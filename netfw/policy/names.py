@@ -9,8 +9,8 @@ from netfw.policy.definitions import Definitions
 from netfw.policy.endpoint import Endpoint
 from netfw.policy.faults import Faults
 from netfw.policy.fields import read_words
-from netfw.policy.net_literal import is_net_literal, parse_net
-from netfw.policy.service_literal import ANY_WORD, format_service, is_literal, parse_service
+from netfw.policy.net_literal import is_net_literal, parse_nets
+from netfw.policy.service_literal import ANY_WORD, format_service, is_literal, parse_services
 from netfw.policy.source import Mapping, Node, Scalar, Sequence, written_form
 from netfw.policy.traffic import ANY, Traffic
 from netfw.policy.zones import Zones
@@ -92,30 +92,30 @@ def service_words(node: Node | None) -> list[str]:
 
     Words at fault stay as they are: the fault is noted elsewhere.
     """
-    return sorted(map(_service_word, listed_words(node)))
+    return sorted(spelled for word in listed_words(node) for spelled in _service_words(word))
 
 
-def _service_word(word: str) -> str:
+def _service_words(word: str) -> list[str]:
     if not is_literal(word):
-        return word
+        return [word]
     try:
-        return format_service(parse_service(word))
+        return [format_service(kind) for kind in parse_services(word)]
     except ValueError:
-        return word
+        return [word]
 
 
 def net_words(node: Node | None) -> list[str]:
     """The same for a list of nets."""
-    return sorted(map(_net_word, listed_words(node)))
+    return sorted(spelled for word in listed_words(node) for spelled in _net_words(word))
 
 
-def _net_word(word: str) -> str:
+def _net_words(word: str) -> list[str]:
     if not is_net_literal(word):
-        return word
+        return [word]
     try:
-        return str(parse_net(word))
+        return [str(net) for net in parse_nets(word)]
     except ValueError:
-        return word
+        return [word]
 
 
 def endpoint_words(node: Node | None) -> list[str]:

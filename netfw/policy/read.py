@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from netfw.errors import Where
 from netfw.ir.mark import parse_word
 from netfw.ir.mark_field import MarkField
-from netfw.policy.builtin_services import BUILTIN_SERVICES
+from netfw.ir.net import Net
 from netfw.policy.defaults import Defaults
 from netfw.policy.definitions import Definitions
 from netfw.policy.document import NOTHING_GIVEN, VERSION, Given, read_document
@@ -23,10 +23,9 @@ from netfw.policy.read_endpoints import read_endpoints
 from netfw.policy.read_failsafes import default_failsafes, read_failsafes
 from netfw.policy.read_nat import read_nat
 from netfw.policy.read_policies import read_policies
+from netfw.policy.read_services import read_services
 from netfw.policy.read_tiers import read_tiers
-from netfw.policy.service_literal import PROTOCOLS, LiteralFault, is_literal, parse_service
-from netfw.policy.source import Node, Scalar
-from netfw.policy.traffic import Traffic
+from netfw.policy.source import Node
 from netfw.policy.zones import Zones
 
 
@@ -61,7 +60,7 @@ def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
     marks = fields.entry("marks")
     field = MarkField() if marks is None else _read_marks(marks.value, faults)
     field_where = Where(file) if marks is None else marks.key.where
-    nets = Definitions("net", read_net, is_net_literal, {}, faults)
+    nets: Definitions[Net] = Definitions("net", read_net, is_net_literal, {}, faults)
     nets_node = fields.find("nets")
     if nets_node is not None:
         nets.read(nets_node, RESERVED_NAMES)
@@ -71,10 +70,7 @@ def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
     zones = Zones(endpoints, faults, are_all_there=len(faults) == before)
     if zones_node is not None:
         zones.read(zones_node, RESERVED_NAMES, faults)
-    services = Definitions("service", _read_service, is_literal, _builtin_services(), faults)
-    services_node = fields.find("services")
-    if services_node is not None:
-        services.read(services_node, RESERVED_NAMES | PROTOCOLS.keys())
+    services = read_services(fields.find("services"), faults)
     names = Names(zones, nets, services)
     defaults_entry, failsafes_entry = fields.entry("defaults"), fields.entry("failsafes")
     defaults = read_defaults(defaults_entry, faults) if defaults_entry else Defaults()
@@ -114,17 +110,3 @@ def _read_marks(node: Node, faults: Faults) -> MarkField:
         except ValueError as error:
             faults.add(word.where, str(error), "a mask such as 0x0f000000 has exactly four bits")
     return MarkField()
-
-
-def _read_service(word: Scalar, faults: Faults) -> Traffic | None:
-    try:
-        return parse_service(word.text)
-    except LiteralFault as error:
-        faults.add(word.where, str(error), error.hint)
-        return None
-
-
-def _builtin_services() -> dict[str, tuple[Traffic, ...]]:
-    return {
-        name: tuple(map(parse_service, literals)) for name, literals in BUILTIN_SERVICES.items()
-    }

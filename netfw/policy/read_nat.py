@@ -17,7 +17,7 @@ from netfw.policy.names import Names, endpoint_words, net_words, service_words
 from netfw.policy.read_rule import read_rule_name
 from netfw.policy.service_literal import LiteralFault, parse_ports
 from netfw.policy.source import Mapping, Node, Scalar, written_form
-from netfw.policy.traffic import PROTOCOLS_WITH_PORTS, Traffic
+from netfw.policy.traffic import TRANSLATED_PROTOCOLS, Traffic
 from netfw.policy.translation import DnatPolicy, MasqueradePolicy
 
 _FAMILIES = {
@@ -194,7 +194,7 @@ def _check_ports(
                 f"'{to.text}' has no port, but the service is the range {span}",
                 f"say that the ports stay as they are: '{_with_ports(to.text, span)}'",
             )
-    elif any(kind.protocol not in PROTOCOLS_WITH_PORTS for kind in traffic):
+    elif any(kind.protocol not in TRANSLATED_PROTOCOLS for kind in traffic):
         faults.add(
             to.where, f"'{to.text}' has a port, but the service is more than tcp, udp and sctp"
         )

@@ -5,10 +5,20 @@ from __future__ import annotations
 from functools import lru_cache
 
 from netfw.ir.match import PortRange
-from netfw.ir.protocols import ICMP, ICMPV6, IGMP, SCTP, TCP, UDP
+from netfw.ir.protocols import (
+    DCCP,
+    ICMP,
+    ICMPV6,
+    IGMP,
+    PROTOCOL_NAMES,
+    SCTP,
+    TCP,
+    UDP,
+    UDPLITE,
+)
 from netfw.policy.faults import did_you_mean
 from netfw.policy.fields import parse_decimal
-from netfw.policy.icmp_names import ICMP_NAMES
+from netfw.policy.icmp_names import BOTH_ICMP_NAMES, ICMP_NAMES
 from netfw.policy.traffic import ANY, PROTOCOLS_WITH_PORTS, IcmpKind, Traffic
 
 ANY_WORD = "any"
@@ -16,6 +26,8 @@ PROTOCOLS = {
     "tcp": TCP,
     "udp": UDP,
     "sctp": SCTP,
+    "dccp": DCCP,
+    "udplite": UDPLITE,
     "icmp": ICMP,
     "icmpv6": ICMPV6,
     "igmp": IGMP,
@@ -27,7 +39,17 @@ PROTOCOLS = {
 }
 """Protocols by the words of the language (numbers: IANA "Assigned Internet Protocol Numbers")."""
 
+ANY_ICMP = "icmp-any"
+"""The word for ICMP and ICMPv6 at once."""
+ANY_PROTOCOL = "proto"
+"""What stands before the number or the further name of a protocol."""
+LITERAL_WORDS = frozenset({*PROTOCOLS, ANY_WORD, ANY_ICMP, ANY_PROTOCOL})
+"""Words that cannot be names of services."""
+_EXTENSION_HEADERS = frozenset({0, 43, 44, 59, 60})
+"""Hop-by-hop options, routing, fragments, no next header, destination options: no protocols but
+headers that IPv6 puts before one, so that ``-p`` never sees them (ip6tables(8)); 0 means all."""
 _PROTOCOL_WORDS = {number: word for word, number in PROTOCOLS.items()}
+_NUMBERS = dict(PROTOCOL_NAMES) | PROTOCOLS
 
 
 class LiteralFault(ValueError):
@@ -40,24 +62,53 @@ class LiteralFault(ValueError):
 
 def is_literal(word: str) -> bool:
     """Whether a word is written out rather than the name of a service."""
-    return "/" in word or word in PROTOCOLS or word == ANY_WORD
+    return "/" in word or word in LITERAL_WORDS
+
+
+def parse_services(text: str) -> tuple[Traffic, ...]:
+    """Read a service literal, also one that is of two kinds; raises LiteralFault.
+
+    That is ``icmp-any``, alone or with ``/name``: ICMP and ICMPv6.
+    """
+    word, slash, name = text.partition("/")
+    if word != ANY_ICMP:
+        return (parse_service(text),)
+    if not slash:
+        return (Traffic(ICMP), Traffic(ICMPV6))
+    kinds = BOTH_ICMP_NAMES.get(name)
+    if kinds is None:
+        raise LiteralFault(
+            f"'{text}': '{name}' is no type of both ICMP and ICMPv6",
+            did_you_mean(name, BOTH_ICMP_NAMES, f"write one of {', '.join(BOTH_ICMP_NAMES)}"),
+        )
+    return both_icmp(name)
+
+
+def both_icmp(name: str) -> tuple[Traffic, ...]:
+    """What a name of a type means in both families; raises KeyError."""
+    v4, v6 = BOTH_ICMP_NAMES[name]
+    return (Traffic(ICMP, icmp=v4), Traffic(ICMPV6, icmp=v6))
 
 
 @lru_cache(maxsize=4096)
 def parse_service(text: str) -> Traffic:
     """Read a service literal; raises LiteralFault.
 
-    ``any``, a protocol alone, ``tcp|udp|sctp`` with ``/port`` or ``/first-last`` (also with a
-    colon), ``icmp|icmpv6`` with ``/name``, ``/type`` or ``/type/code``.
+    ``any``, a protocol alone, one with ports and ``/port`` or ``/first-last`` (also with a
+    colon), ``icmp|icmpv6`` with ``/name``, ``/type`` or ``/type/code``, ``proto/number`` or
+    ``proto/name``.
     """
     if text == ANY_WORD:
         return ANY
     word, slash, detail = text.partition("/")
+    if word == ANY_PROTOCOL:
+        return Traffic(_parse_protocol(detail, text))
     number = PROTOCOLS.get(word)
     if number is None:
+        words = ", ".join(PROTOCOLS)
+        otherwise = f"protocols are {words}, and {ANY_PROTOCOL}/NUMBER for any other"
         raise LiteralFault(
-            f"unknown protocol '{word}' in '{text}'",
-            did_you_mean(word, PROTOCOLS, f"protocols are {', '.join(PROTOCOLS)}"),
+            f"unknown protocol '{word}' in '{text}'", did_you_mean(word, PROTOCOLS, otherwise)
         )
     if not slash:
         return Traffic(number)
@@ -66,6 +117,23 @@ def parse_service(text: str) -> Traffic:
     if number in ICMP_NAMES:
         return Traffic(number, icmp=_parse_icmp(number, detail, text))
     raise LiteralFault(f"'{text}': {word} has no ports", f"write '{word}'")
+
+
+def _parse_protocol(detail: str, text: str) -> int:
+    number = parse_decimal(detail)
+    if number is None:
+        number = _NUMBERS.get(detail)
+    if number is None or number > 255:
+        raise LiteralFault(
+            f"'{text}': '{detail}' is no protocol",
+            did_you_mean(detail, _NUMBERS, "write a number from 1 to 255, or a name of IANA's"),
+        )
+    if number in _EXTENSION_HEADERS:
+        raise LiteralFault(
+            f"'{text}' is a header of IPv6 and no protocol",
+            "name the protocol behind it" if number else f"write '{ANY_WORD}' for all protocols",
+        )
+    return number
 
 
 def parse_ports(detail: str, text: str) -> PortRange:
@@ -108,7 +176,7 @@ def format_service(traffic: Traffic) -> str:
     """The canonical spelling of a service literal."""
     if traffic.protocol is None:
         return ANY_WORD
-    word = _PROTOCOL_WORDS[traffic.protocol]
+    word = _PROTOCOL_WORDS.get(traffic.protocol, f"{ANY_PROTOCOL}/{traffic.protocol}")
     if traffic.ports is not None:
         first, last = traffic.ports.first, traffic.ports.last
         return f"{word}/{first}" if first == last else f"{word}/{first}-{last}"

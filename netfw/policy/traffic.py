@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from netfw.ir.match import PortRange
 from netfw.ir.names import Family
-from netfw.ir.protocols import ICMP, ICMPV6, IGMP, SCTP, TCP, UDP
+from netfw.ir.protocols import DCCP, ICMP, ICMPV6, IGMP, SCTP, TCP, UDP, UDPLITE
 
-PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP})
-"""Protocols whose destination ports a service may name."""
+PROTOCOLS_WITH_PORTS = frozenset({TCP, UDP, SCTP, DCCP, UDPLITE})
+"""Protocols whose ports a service may name (those of xt_multiport.c)."""
+TRANSLATED_PROTOCOLS = frozenset({TCP, UDP, SCTP})
+"""Protocols whose ports a translation may change."""
 
 _BOTH = frozenset(Family)
 _FAMILIES = {
@@ -31,8 +33,8 @@ class IcmpKind:
 class Traffic:
     """Packets of one protocol, or of any (None).
 
-    ``ports`` are destination ports and ``source_ports`` source ports, for tcp, udp and sctp;
-    ``icmp`` a type, for icmp and icmpv6. None means all of them.
+    ``ports`` are destination ports and ``source_ports`` source ports, of the protocols that
+    have them; ``icmp`` is a type, for icmp and icmpv6. None means all of them.
     """
 
     protocol: int | None = None

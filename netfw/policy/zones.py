@@ -67,11 +67,12 @@ class Zones:
         present = tuple(endpoint for endpoint in found if not endpoint.is_absent)
         return present or tuple(found)[:1]
 
-    def _find(self, word: Scalar, faults: Faults) -> Endpoint | None:
+    def _find(self, word: Scalar, faults: Faults) -> tuple[Endpoint, ...] | None:
         endpoint = self._endpoints.get(word.text)
         if endpoint is None:
             self._refuse(word, f"unknown endpoint '{word.text}'", faults)
-        return endpoint
+            return None
+        return (endpoint,)
 
     def _refuse(self, word: Scalar, problem: str, faults: Faults) -> None:
         known = [*self._endpoints, *self._names]

@@ -7,7 +7,7 @@ from itertools import islice
 
 from netfw.ir.names import Family
 from netfw.ir.net import Net
-from netfw.ir.protocols import SCTP, TCP, UDP
+from netfw.ir.protocols import DCCP, SCTP, TCP, UDP
 from netfw.ir.ruleset import Origin
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.model import Policy
@@ -202,14 +202,14 @@ def _answer_first(writer: ProbeWriter, sent: list[Staged]) -> None:
     """Let the first accepted packet of a rule be answered.
 
     Not where this host's kernel has a say in the conversation: it answers pings itself, and it
-    resets TCP connections that no process has. SCTP is not answered: its chunks are not built.
+    resets TCP connections that no process has. SCTP and DCCP are not answered: that is not built.
     """
     for staged in sent:
         forwarded = staged.way.path is Path.FORWARDED
         if staged.probe.expected is Expected.DENIED:
             continue
         protocol = staged.probe.packet.protocol
-        if protocol == UDP or (forwarded and protocol != SCTP):
+        if protocol == UDP or (forwarded and protocol not in (SCTP, DCCP)):
             writer.answer(staged)
             return
 
@@ -246,8 +246,8 @@ def _probe_dnat(writer: ProbeWriter, dnat: DnatPolicy) -> None:
 def _probe_defaults(writer: ProbeWriter) -> None:
     """What no rule speaks of: odd packets everywhere, invalid ones, and smuggled marks."""
     family, links = writer.family, writer.layout.links
-    ping: Kind = (ICMP_NUMBER[family], 0, (ECHO[family], 0))
-    odd: tuple[Kind, ...] = ((UDP, ODD_PORT, (0, 0)), (TCP, ODD_PORT, (0, 0)), ping)
+    ping: Kind = (ICMP_NUMBER[family], 0, (ECHO[family], 0), None)
+    odd: tuple[Kind, ...] = ((UDP, ODD_PORT, (0, 0), None), (TCP, ODD_PORT, (0, 0), None), ping)
     ways = [way for link in links for way in (Way(link, None), Way(None, link))]
     ways += [
         Way(came_by, leaves_by)

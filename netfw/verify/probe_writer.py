@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from netfw.host.packets import sequence_of
-from netfw.ir.match import ConnectionState
+from netfw.ir.match import ConnectionState, PortRange
 from netfw.ir.names import Family
 from netfw.ir.protocols import TCP, UDP
 from netfw.ir.ruleset import Origin
@@ -115,6 +115,14 @@ class ProbeWriter:
         """The source port of the next probe, unless a rule asks for another one."""
         return FIRST_SOURCE_PORT + (len(self.probes) + 1) % 30000
 
+    def source_port(self, asked: PortRange | None) -> int:
+        """The next probe's own source port where a rule allows it, else one that the rule asks
+        for."""
+        port = self.next_source_port
+        if asked is None or port in asked:
+            return port
+        return asked.first + len(self.probes) % (asked.last - asked.first + 1)
+
     def first(
         self,
         group: str,
@@ -135,14 +143,14 @@ class ProbeWriter:
             destination = self._end(way.leaves_by, way.came_by)
         elif not self.stage(destination, way):
             return None
-        protocol, port, (icmp_type, icmp_code) = kind
+        protocol, port, (icmp_type, icmp_code), sources = kind
         has_ports = protocol in PORT_PROTOCOLS
         packet = Packet(
             family,
             source,
             destination,
             protocol,
-            source_port=self.next_source_port if has_ports else 0,
+            source_port=self.source_port(sources) if has_ports else 0,
             destination_port=port,
             tcp_flags=tcp_flags if protocol == TCP else 0,
             icmp_type=icmp_type,

@@ -21,7 +21,7 @@ from netfw.ir.match import (
     UdpMatch,
 )
 from netfw.ir.names import Family
-from netfw.ir.protocols import SCTP, TCP, UDP
+from netfw.ir.protocols import TCP, UDP
 from netfw.ir.ruleset import Origin, Rule, Ruleset
 from netfw.policy.assertion import Assertion
 from netfw.prove.assertions import described, paths_of
@@ -34,11 +34,11 @@ from netfw.prove.proof import space_for
 from netfw.prove.reach import Hit, Place, Reach
 from netfw.prove.space import Bdd, Field, Space
 from netfw.traverse.connection import ICMP_ERRORS, ICMP_NEW, ICMPV6_NEVER_TRACKED
-from netfw.traverse.packet import SYN, Packet
+from netfw.traverse.packet import PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.situation import Path
 from netfw.verify.layout import Link
 from netfw.verify.probe import Expected
-from netfw.verify.probe_writer import FIRST_SOURCE_PORT, ProbeWriter, Way
+from netfw.verify.probe_writer import ProbeWriter, Way
 from netfw.verify.sample import (
     ICMP_NUMBER,
     OTHER_PROTOCOLS,
@@ -71,6 +71,8 @@ class ProofProbes:
         self.reach = Reach(self._paths)
         self.reachable: frozenset[Place] = frozenset(self.reach.hits)
         self._sent: set[Packet] = set()
+        self._given_ports: set[int] = set()
+        """Source ports that stand for any: those that were a probe's own when it was made."""
         self._own = _Addresses(self.space, Field.SOURCE)
         self._adopted = _Addresses(self.space, Field.DESTINATION)
         self._behind = _Addresses(self.space, Field.DESTINATION)
@@ -171,7 +173,7 @@ class ProofProbes:
 
     def _send(self, packet: Packet, way: Way, origin: Origin | None) -> bool:
         """Whether the packet is on its way, now or already."""
-        own = packet.source_port >= FIRST_SOURCE_PORT
+        own = packet.source_port in self._given_ports
         plain = replace(packet, source_port=0 if own else packet.source_port)
         if plain in self._sent:
             return True
@@ -240,7 +242,7 @@ class ProofProbes:
             return space.equal(Field.PROTOCOL, number)
 
         icmp = ICMP_NUMBER[family]
-        found = new & (protocol(UDP) | protocol(SCTP))
+        found = new & space.any_of(map(protocol, sorted(PORT_PROTOCOLS - {TCP})))
         found |= new & protocol(TCP) & space.equal(Field.TCP_FLAGS, SYN)
         found |= invalid & protocol(TCP) & space.equal(Field.TCP_FLAGS, 0)
         code = space.equal(Field.ICMP_CODE, 0)
@@ -276,7 +278,10 @@ class ProofProbes:
         unique = space.equal(Field.SOURCE_PORT, self.writer.next_source_port)
         for wish in (unique, space.equal(Field.SOURCE, own)):
             nearby = those & wish
-            those = nearby if nearby != space.false else those
+            if nearby != space.false:
+                those = nearby
+                if wish is unique:
+                    self._given_ports.add(self.writer.next_source_port)
         far = _end(way.leaves_by, way.came_by, family)
         nearby = those & space.equal(Field.DESTINATION, far)
         if nearby != space.false:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netfw.ir.match import PortRange
 from netfw.ir.names import Family
 from netfw.ir.net import Net
-from netfw.ir.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
+from netfw.ir.protocols import ICMP, ICMPV6, UDP
 from netfw.policy.traffic import Traffic
+from netfw.traverse.packet import PORT_PROTOCOLS
 
 UNROUTABLE = {
     Family.IPV4: tuple(
@@ -26,10 +28,9 @@ OTHER_PROTOCOLS = {Family.IPV4: (2, 47, 50, 51, 89, 112), Family.IPV6: (47, 50, 
 an extension header, and a match on it looks behind it."""
 ODD_PORT = 65533
 """A port that policies seldom name."""
-_SENDABLE = frozenset({TCP, UDP, SCTP})
 
-Kind = tuple[int, int, tuple[int, int]]
-"""Protocol, destination port, ICMP type and code."""
+Kind = tuple[int, int, tuple[int, int], PortRange | None]
+"""Protocol, destination port, ICMP type and code, source ports (None: any)."""
 
 
 def is_routable(family: Family, address: int) -> bool:
@@ -68,28 +69,39 @@ def address_outside(net: Net) -> int | None:
 def kinds_of(traffic: Traffic, family: Family) -> Iterator[Kind]:
     """Packets of a kind of traffic at its edges, in protocols that the stage can send."""
     protocol = traffic.protocol
+    sources = traffic.source_ports
     if protocol is None:
-        yield UDP, ODD_PORT, (0, 0)
+        yield UDP, ODD_PORT, (0, 0), sources
         return
     if protocol == ICMP_NUMBER[family]:
         if traffic.icmp is None:
-            yield protocol, 0, (ECHO[family], 0)
+            yield protocol, 0, (ECHO[family], 0), None
         elif traffic.icmp.type == ECHO[family]:
-            yield protocol, 0, (traffic.icmp.type, 0)
+            yield protocol, 0, (traffic.icmp.type, 0), None
         return
-    if protocol not in _SENDABLE:
+    if protocol not in PORT_PROTOCOLS:
         return
     if traffic.ports is None:
-        yield protocol, ODD_PORT, (0, 0)
+        yield protocol, ODD_PORT, (0, 0), sources
         return
     for port in dict.fromkeys((traffic.ports.first, traffic.ports.last)):
-        yield protocol, port, (0, 0)
+        yield protocol, port, (0, 0), sources
 
 
 def kinds_outside(traffic: Traffic) -> Iterator[Kind]:
     """Packets just outside a kind of traffic."""
-    if traffic.protocol not in _SENDABLE or traffic.ports is None:
+    protocol, ports, sources = traffic.protocol, traffic.ports, traffic.source_ports
+    if protocol is None or protocol not in PORT_PROTOCOLS:
         return
-    for port in (traffic.ports.first - 1, traffic.ports.last + 1):
-        if 0 < port < 65536:
-            yield traffic.protocol, port, (0, 0)
+    if ports is not None:
+        for port in _beside(ports):
+            yield protocol, port, (0, 0), sources
+    if sources is not None:
+        port = ODD_PORT if ports is None else ports.first
+        for source in _beside(sources):
+            yield protocol, port, (0, 0), PortRange(source, source)
+
+
+def _beside(ports: PortRange) -> list[int]:
+    """The ports right below and above a range."""
+    return [port for port in (ports.first - 1, ports.last + 1) if 0 < port < 65536]

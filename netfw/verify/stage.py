@@ -11,7 +11,7 @@ from netfw.host.namespace import Namespace
 from netfw.host.network import Network
 from netfw.host.packets import PacketBuilder, cookie_of
 from netfw.ir.names import Family
-from netfw.ir.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
+from netfw.ir.protocols import ICMP, ICMPV6
 from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.traversal import Addressing
 from netfw.verify.layout import PREFIX_LENGTH, Layout
@@ -93,7 +93,7 @@ class Stage:
         self._sender = LocalSender(self.firewall, self._family)
         self._stack.callback(self._sender.close)
         icmp = ICMP if self._family is Family.IPV4 else ICMPV6
-        protocols = {TCP, UDP, SCTP, icmp, *OTHER_PROTOCOLS[self._family]}
+        protocols = {*PORT_PROTOCOLS, icmp, *OTHER_PROTOCOLS[self._family]}
         self._receiver = LocalReceiver(self.firewall, self._family, protocols)
         self._stack.callback(self._receiver.close)
 
