@@ -19,7 +19,7 @@ from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.situation import Path, Phase
 from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Expected, Probe
-from netfw.verify.sample import ECHO_ANSWER, Kind
+from netfw.verify.sample import ECHO_ANSWER, WITHOUT_PORTS_IN_CONNECTIONS, Kind
 
 _EXPECTED: dict[Verdict, Expected | None] = {
     Verdict.ALLOWED: Expected.ACCEPTED,
@@ -75,6 +75,16 @@ class Staged:
     translated: Packet
 
 
+def _connection_of(packet: Packet) -> object:
+    """What is equal for packets of one connection, both ways."""
+    has_ports = packet.protocol not in WITHOUT_PORTS_IN_CONNECTIONS
+    ends = (
+        (packet.source, packet.source_port if has_ports else 0),
+        (packet.destination, packet.destination_port if has_ports else 0),
+    )
+    return packet.protocol, frozenset(ends)
+
+
 def state_of(packet: Packet) -> ConnectionState:
     """What conntrack says of a packet that belongs to nothing before it."""
     return Conntrack().track(packet).state
@@ -106,6 +116,7 @@ class ProbeWriter:
     probes: list[Probe] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     judge: Judge = field(init=False)
+    _connections: set[object] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.judge = Judge(self.policy)
@@ -165,8 +176,9 @@ class ProbeWriter:
     ) -> Staged | None:
         """A packet that belongs to nothing before it, as it is; its destination is on the stage.
 
-        None where a port forward leads to where the stage has nothing. The packet keeps its
-        fields; for ICMP, its identifier is the probe's number.
+        None where a port forward leads to where the stage has nothing, or where another probe is
+        of the same connection. The packet keeps its fields; for ICMP, its identifier is the probe's
+        number.
         """
         family = self.family
         number = len(self.probes) + 1
@@ -181,6 +193,11 @@ class ProbeWriter:
             packet = replace(packet, quoted=quoted)
         elif packet.protocol not in PORT_PROTOCOLS:
             packet = replace(packet, icmp_id=number)
+        if packet.protocol in PORT_PROTOCOLS:
+            connection = _connection_of(packet)
+            if connection in self._connections:
+                return None
+            self._connections.add(connection)
         state = state_of(packet)
         if self.judge.untracks(self._flow(packet, way, state, translated=False)):
             state = ConnectionState.UNTRACKED

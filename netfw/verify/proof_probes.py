@@ -34,7 +34,7 @@ from netfw.prove.proof import space_for
 from netfw.prove.reach import Hit, Place, Reach
 from netfw.prove.space import Bdd, Field, Space
 from netfw.traverse.connection import ICMP_ERRORS, ICMP_NEW, ICMPV6_NEVER_TRACKED
-from netfw.traverse.packet import PORT_PROTOCOLS, SYN, Packet
+from netfw.traverse.packet import SYN, Packet
 from netfw.traverse.situation import Path
 from netfw.verify.layout import Link
 from netfw.verify.probe import Expected
@@ -42,6 +42,7 @@ from netfw.verify.probe_writer import ProbeWriter, Way
 from netfw.verify.sample import (
     ICMP_NUMBER,
     OTHER_PROTOCOLS,
+    SENDABLE,
     UNROUTABLE,
     address_outside,
 )
@@ -242,7 +243,7 @@ class ProofProbes:
             return space.equal(Field.PROTOCOL, number)
 
         icmp = ICMP_NUMBER[family]
-        found = new & space.any_of(map(protocol, sorted(PORT_PROTOCOLS - {TCP})))
+        found = new & space.any_of(map(protocol, sorted(SENDABLE - {TCP})))
         found |= new & protocol(TCP) & space.equal(Field.TCP_FLAGS, SYN)
         found |= invalid & protocol(TCP) & space.equal(Field.TCP_FLAGS, 0)
         code = space.equal(Field.ICMP_CODE, 0)

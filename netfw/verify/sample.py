@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from netfw.ir.match import PortRange
 from netfw.ir.names import Family
 from netfw.ir.net import Net
-from netfw.ir.protocols import ICMP, ICMPV6, UDP
+from netfw.ir.protocols import DCCP, ICMP, ICMPV6, UDP, UDPLITE
 from netfw.policy.traffic import Traffic
 from netfw.traverse.packet import PORT_PROTOCOLS
 
@@ -23,11 +23,19 @@ ECHO = {Family.IPV4: 8, Family.IPV6: 128}
 ECHO_ANSWER = {8: 0, 128: 129}
 """The type of the answer, by that of the request."""
 ICMP_NUMBER = {Family.IPV4: ICMP, Family.IPV6: ICMPV6}
-OTHER_PROTOCOLS = {Family.IPV4: (2, 47, 50, 51, 89, 112), Family.IPV6: (47, 50, 89, 112)}
-"""Protocols without ports that the stage can send: IGMP, GRE, ESP, AH, OSPF, VRRP. In IPv6, AH is
-an extension header, and a match on it looks behind it."""
+OTHER_PROTOCOLS = {
+    Family.IPV4: (2, 47, 50, 51, 89, 99, 103, 112),
+    Family.IPV6: (47, 50, 89, 99, 103, 112),
+}
+"""Protocols without ports that the stage can send: IGMP, GRE, ESP, AH, OSPF, any private one, PIM,
+VRRP. In IPv6, AH is an extension header, and a match on it looks behind it."""
 ODD_PORT = 65533
 """A port that policies seldom name."""
+SENDABLE = PORT_PROTOCOLS - {UDPLITE}
+"""Protocols with ports that the stage sends. UDP-Lite that comes in belongs to no connection,
+whatever its ports: conntrack computes its checksum as that of UDP (nf_conntrack_proto_udp.c)."""
+WITHOUT_PORTS_IN_CONNECTIONS = frozenset({DCCP})
+"""Of these, kernels (since 6.16) track packets between two addresses as one connection."""
 
 Kind = tuple[int, int, tuple[int, int], PortRange | None]
 """Protocol, destination port, ICMP type and code, source ports (None: any)."""
@@ -79,7 +87,7 @@ def kinds_of(traffic: Traffic, family: Family) -> Iterator[Kind]:
         elif traffic.icmp.type == ECHO[family]:
             yield protocol, 0, (traffic.icmp.type, 0), None
         return
-    if protocol not in PORT_PROTOCOLS:
+    if protocol not in SENDABLE:
         return
     if traffic.ports is None:
         yield protocol, ODD_PORT, (0, 0), sources
@@ -91,7 +99,7 @@ def kinds_of(traffic: Traffic, family: Family) -> Iterator[Kind]:
 def kinds_outside(traffic: Traffic) -> Iterator[Kind]:
     """Packets just outside a kind of traffic."""
     protocol, ports, sources = traffic.protocol, traffic.ports, traffic.source_ports
-    if protocol is None or protocol not in PORT_PROTOCOLS:
+    if protocol is None or protocol not in SENDABLE:
         return
     if ports is not None:
         for port in _beside(ports):
