@@ -152,10 +152,10 @@ def build_with_scapy(packet: Packet, number: int) -> bytes:
             nh=packet.protocol,
         )
     cookie = Raw(MAGIC + _U16.pack(number) + b"\0\0")
-    return bytes(network / _scapy_transport(packet, number, cookie))
+    return bytes(network / _scapy_transport(packet, network, number, cookie))
 
 
-def _scapy_transport(packet: Packet, number: int, cookie: Any) -> Any:  # noqa: ANN401
+def _scapy_transport(packet: Packet, network: Any, number: int, cookie: Any) -> Any:  # noqa: ANN401
     from scapy.layers import inet, inet6
     from scapy.packet import Raw
 
@@ -175,7 +175,7 @@ def _scapy_transport(packet: Packet, number: int, cookie: Any) -> Any:  # noqa: 
         # an INIT chunk: connection tracking takes nothing else for a first packet
         return sctp.SCTP(**ports, tag=0) / sctp.SCTPChunkInit(init_tag=sequence_of(number))
     if packet.protocol in (UDPLITE, DCCP):
-        return Raw(_unknown_to_scapy(packet, number, bytes(cookie)))
+        return Raw(_unknown_to_scapy(packet, network, number, bytes(cookie)))
     if not packet.is_icmp:
         return cookie
     kind, code = packet.icmp_type, packet.icmp_code
@@ -198,20 +198,23 @@ def _scapy_transport(packet: Packet, number: int, cookie: Any) -> Any:  # noqa: 
     )
 
 
-def _unknown_to_scapy(packet: Packet, number: int, cookie: bytes) -> bytes:
+def _unknown_to_scapy(packet: Packet, network: Any, number: int, cookie: bytes) -> bytes:  # noqa: ANN401
     """The transport part of UDP-Lite (RFC 3828; its checksum covers all) and of a DCCP request
-    (RFC 4340, section 5.1, 48-bit sequence numbers), with the checksum of a template: none."""
+    (RFC 4340, section 5.1, 48-bit sequence numbers)."""
+    from scapy.layers.inet import in4_chksum
+    from scapy.layers.inet6 import in6_chksum
+
     ports = struct.pack(">HH", packet.source_port, packet.destination_port)
     if packet.protocol == UDPLITE:
-        return ports + b"\0\0" + b"\0\0" + cookie
-    words, extended_request, service = 5, 1, 0
-    sequence = _TCP_MAGIC << 32 | number
-    return (
-        ports
-        + struct.pack(">BBHBB", words, 0, 0, extended_request, 0)
-        + sequence.to_bytes(6, "big")
-        + _U32.pack(service)
-    )
+        before, after = ports + b"\0\0", cookie
+    else:
+        words, extended_request, service = 5, 1, 0
+        before = ports + bytes((words, 0))
+        sequence = (_TCP_MAGIC << 32 | number).to_bytes(6, "big")
+        after = bytes((extended_request, 0)) + sequence + _U32.pack(service)
+    of_scapy = in4_chksum if packet.family is Family.IPV4 else in6_chksum
+    total = of_scapy(packet.protocol, network, before + b"\0\0" + after)
+    return before + _U16.pack(total) + after
 
 
 def checksum(data: bytes | bytearray) -> int:

@@ -177,8 +177,8 @@ class ProbeWriter:
         """A packet that belongs to nothing before it, as it is; its destination is on the stage.
 
         None where a port forward leads to where the stage has nothing, or where another probe is
-        of the same connection. The packet keeps its fields; for ICMP, its identifier is the probe's
-        number.
+        of the same connection. The packet keeps its fields; for ICMP, its identifier is the
+        probe's number.
         """
         family = self.family
         number = len(self.probes) + 1
