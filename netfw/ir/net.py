@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 
+from netfw.ir.address import format_address, parse_address
 from netfw.ir.names import Family
+
+__all__ = ["Net", "format_address", "parse_address"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,7 @@ class Net:
         Raises ValueError with a sentence that a user can read.
         """
         address_text, slash, mask_text = text.partition("/")
-        address = ipaddress.ip_address(address_text)
-        family = Family(address.version)
+        family, address = parse_address(address_text)
         full = (1 << family.bits) - 1
         if not slash:
             mask = full
@@ -46,13 +47,12 @@ class Net:
                 raise ValueError(f"'{text}' has a prefix longer than {family.bits}")
             mask = full ^ (full >> length)
         else:
-            mask_address = ipaddress.ip_address(mask_text)
-            if mask_address.version != address.version:
+            mask_family, mask = parse_address(mask_text)
+            if mask_family is not family:
                 raise ValueError(f"'{text}' mixes IPv4 and IPv6")
-            mask = int(mask_address)
-        if strict and int(address) & ~mask:
+        if strict and address & ~mask:
             raise ValueError(f"'{text}' has host bits set")
-        return cls(family, int(address) & mask, mask)
+        return cls(family, address & mask, mask)
 
     @classmethod
     def everything(cls, family: Family) -> Net:
@@ -79,23 +79,3 @@ class Net:
         length = self.prefix_length
         mask = format_address(self.family, self.mask) if length is None else str(length)
         return f"{format_address(self.family, self.address)}/{mask}"
-
-
-def format_address(family: Family, address: int) -> str:
-    """An address as text, IPv6 compressed as inet_ntop does."""
-    if family is Family.IPV4:
-        return str(ipaddress.IPv4Address(address))
-    tail = address & 0xFFFFFFFF
-    # inet_ntop(3) writes IPv4-mapped and IPv4-compatible addresses with a dotted tail; of the
-    # latter only those where no more than six groups of zeros come first
-    if address >> 32 == 0xFFFF:
-        return f"::ffff:{ipaddress.IPv4Address(tail)}"
-    if address >> 32 == 0 and tail >> 16:
-        return f"::{ipaddress.IPv4Address(tail)}"
-    return ipaddress.IPv6Address(address).compressed
-
-
-def parse_address(text: str) -> tuple[Family, int]:
-    """Read a single address; raises ValueError."""
-    address = ipaddress.ip_address(text)
-    return Family(address.version), int(address)

@@ -48,6 +48,15 @@ class Criteria:
     @property
     def families(self) -> tuple[Family, ...]:
         """The families whose packets can meet this."""
+        if not (self.not_traffic or self.not_sources or self.not_destinations or self.extras):
+            # what most rules are, without making conditions for nothing
+            return tuple(
+                family
+                for family in Family
+                if any(family in kind.families for kind in self.traffic)
+                and _has_some(family, self.sources)
+                and _has_some(family, self.destinations)
+            )
         return tuple(family for family in Family if self.of_family(family) is not None)
 
     @property
@@ -59,3 +68,7 @@ class Criteria:
         )
         exceptions = (self.not_traffic, self.not_sources, self.not_destinations)
         return ANY in self.traffic and everywhere and not self.extras and not any(exceptions)
+
+
+def _has_some(family: Family, nets: tuple[Net, ...]) -> bool:
+    return not nets or any(net.family is family for net in nets)

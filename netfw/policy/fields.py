@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from collections.abc import Mapping as MappingOf
+from functools import cache
 from typing import TypeVar
 
+from netfw.errors import Where
 from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.source import Entry, Mapping, Node, Scalar, Sequence, describe
 
@@ -17,14 +19,20 @@ MAX_NAME = 63
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
 
+@cache
+def _known_set(known: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(known)
+
+
 class Fields:
     """A mapping with a known set of keys; every other key is a fault."""
 
     def __init__(self, node: Mapping, known: tuple[str, ...], what: str, faults: Faults) -> None:
-        self.where = node.where
         self.what = what
         self._node = node
         self._faults = faults
+        if node.by_key.keys() <= _known_set(known):
+            return
         for entry in node.entries:
             if entry.key.text not in known:
                 faults.add(
@@ -33,13 +41,18 @@ class Fields:
                     did_you_mean(entry.key.text, known, f"{what} has the keys {', '.join(known)}"),
                 )
 
+    @property
+    def where(self) -> Where:
+        """Where the mapping begins."""
+        return self._node.where
+
     def find(self, key: str) -> Node | None:
         """The value of an optional key."""
         return self._node.find(key)
 
     def entry(self, key: str) -> Entry | None:
         """Key and value of an optional key."""
-        return next((entry for entry in self._node.entries if entry.key.text == key), None)
+        return self._node.by_key.get(key)
 
     def require(self, key: str, hint: str = "") -> Node | None:
         """The value of a key that must be there."""

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 SHORT_HASH = 6
 """Hexadecimal digits that suffice until two different rules of a policy share them."""
 LONG_HASH = 16
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 def hash_of(meaning: object) -> str:
     """A hash over plain data, as hexadecimal digits."""
-    text = json.dumps(meaning, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(meaning).encode()).hexdigest()
 
 
 class Draft:
