@@ -24,6 +24,9 @@ class Family(Enum):
     IPV4 = 4
     IPV6 = 6
 
+    # every network hashes its family, and the hash of Enum is one of its name
+    __hash__ = object.__hash__
+
     @property
     def bits(self) -> int:
         """The length of an address in bits: 32 or 128."""

@@ -48,7 +48,8 @@ class Fields:
 
     def find(self, key: str) -> Node | None:
         """The value of an optional key."""
-        return self._node.find(key)
+        entry = self._node.by_key.get(key)
+        return None if entry is None else entry.value
 
     def entry(self, key: str) -> Entry | None:
         """Key and value of an optional key."""

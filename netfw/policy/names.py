@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from netfw.ir.net import Net
-from netfw.policy.definitions import Definitions
+from netfw.policy.definitions import Definitions, Value
 from netfw.policy.endpoint import Endpoint
 from netfw.policy.faults import Faults
 from netfw.policy.fields import read_words
@@ -52,7 +54,7 @@ class Names:
 
     def read_nets(self, node: Node, what: str, faults: Faults) -> tuple[Net, ...]:
         """A name, a literal or a list of them; faults are noted and left out."""
-        found: dict[Net, None] = {}
+        found: list[Net] = []
         for word in read_words(node, what, faults):
             if word.text == ANY_WORD:
                 faults.add(
@@ -68,23 +70,27 @@ class Names:
                     "endpoints belong into 'at', 'from' and 'to' of the policy around the rule",
                 )
                 continue
-            found.update(dict.fromkeys(self.nets.resolve_word(word) or ()))
-        return tuple(found)
+            found += self.nets.resolve_word(word) or ()
+        return _each_once(found)
 
     def read_traffic(self, node: Node, what: str, faults: Faults) -> tuple[Traffic, ...]:
         """A service, a literal, a list of them or ``any``; faults are noted and left out."""
-        found: dict[Traffic, None] = {}
+        found: list[Traffic] = []
         words = read_words(node, what, faults)
         for word in words:
             traffic = self.services.resolve_word(word) or ()
-            if ANY in traffic and len(words) > 1:
+            if len(words) > 1 and ANY in traffic:
                 faults.add(
                     word.where,
                     f"'{word.text}' is every packet, so the rest of the list says nothing",
                     f"write '{ANY_WORD}' alone, or leave it out",
                 )
-            found.update(dict.fromkeys(traffic))
-        return tuple(found)
+            found += traffic
+        return _each_once(found)
+
+
+def _each_once(found: list[Value]) -> tuple[Value, ...]:
+    return tuple(found) if len(found) < 2 else tuple(dict.fromkeys(found))
 
 
 def service_words(node: Node | None) -> list[str]:
@@ -92,30 +98,40 @@ def service_words(node: Node | None) -> list[str]:
 
     Words at fault stay as they are: the fault is noted elsewhere.
     """
-    return sorted(spelled for word in listed_words(node) for spelled in _service_words(word))
+    return _spelled(node, _service_words)
 
 
-def _service_words(word: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _service_words(word: str) -> tuple[str, ...]:
     if not is_literal(word):
-        return [word]
+        return (word,)
     try:
-        return [format_service(kind) for kind in parse_services(word)]
+        return tuple(map(format_service, parse_services(word)))
     except ValueError:
-        return [word]
+        return (word,)
 
 
 def net_words(node: Node | None) -> list[str]:
     """The same for a list of nets."""
-    return sorted(spelled for word in listed_words(node) for spelled in _net_words(word))
+    return _spelled(node, _net_words)
 
 
-def _net_words(word: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def _net_words(word: str) -> tuple[str, ...]:
     if not is_net_literal(word):
-        return [word]
+        return (word,)
     try:
-        return [str(net) for net in parse_nets(word)]
+        return tuple(map(str, parse_nets(word)))
     except ValueError:
-        return [word]
+        return (word,)
+
+
+def _spelled(node: Node | None, spell: Callable[[str], tuple[str, ...]]) -> list[str]:
+    if node is None:
+        return []
+    if isinstance(node, Scalar):
+        return sorted(spell(node.text))
+    return sorted(spelled for word in listed_words(node) for spelled in spell(word))
 
 
 def endpoint_words(node: Node | None) -> list[str]:

@@ -31,6 +31,7 @@ class NetFault(ValueError):
         self.hint = hint
 
 
+@lru_cache(maxsize=4096)
 def parse_nets(text: str) -> tuple[Net, ...]:
     """Read a network, whose bits behind the prefix must be zero, or ``first-last``.
 
@@ -42,7 +43,7 @@ def parse_nets(text: str) -> tuple[Net, ...]:
     if dash:
         return _parse_range(first, last, text)
     try:
-        net = parse_net(text)
+        net = Net.parse(text)
     except ValueError as error:
         raise NetFault(str(error), _HINT) from None
     if net.prefix_length is None:
@@ -78,9 +79,3 @@ def _parse_range(first_text: str, last_text: str, text: str) -> tuple[Net, ...]:
         nets.append(Net(family, first, full ^ (size - 1)))
         first += size
     return tuple(nets)
-
-
-@lru_cache(maxsize=4096)
-def parse_net(text: str) -> Net:
-    """Read a network, and clear its host bits; raises ValueError."""
-    return Net.parse(text)
