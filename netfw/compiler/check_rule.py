@@ -11,9 +11,11 @@ from netfw.ir.match import (
     AddressMatch,
     IcmpMatch,
     InterfaceMatch,
+    MacMatch,
     MarkMatch,
     Match,
     MultiportMatch,
+    OwnerMatch,
     ProtocolMatch,
     TcpMatch,
     UdpMatch,
@@ -44,6 +46,8 @@ from netfw.policy.traffic import PROTOCOLS_WITH_PORTS, TRANSLATED_PROTOCOLS
 
 _NO_OUT = frozenset({Hook.PREROUTING, Hook.INPUT})
 _NO_IN = frozenset({Hook.OUTPUT})
+_MAC_HOOKS = frozenset({Hook.PREROUTING, Hook.INPUT, Hook.FORWARD})
+_OWNER_HOOKS = frozenset({Hook.OUTPUT, Hook.POSTROUTING})
 _REJECT_HOOKS = frozenset({Hook.INPUT, Hook.FORWARD, Hook.OUTPUT})
 _DNAT_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
 _ICMP_OF = {"icmp": (ICMP, Family.IPV4), "icmp6": (ICMPV6, Family.IPV6)}
@@ -87,7 +91,8 @@ def _check_match(
         case InterfaceMatch(way=way, name=name):
             if not name or len(name.encode()) > MAX_INTERFACE_NAME or name == "+":
                 yield f"interface name '{name}' does not fit"
-            if way is Way.OUT and hooks & _NO_OUT:
+            # a chain that several hooks reach may ask: where no packet leaves, it is not met
+            if way is Way.OUT and hooks <= _NO_OUT:
                 yield "-o where no packet leaves"
             if way is Way.IN and (hooks & _NO_IN or (is_builtin and Hook.POSTROUTING in hooks)):
                 yield "-i where no packet comes in"
@@ -97,7 +102,15 @@ def _check_match(
             if net.mask == 0:
                 yield "a network of all addresses, which iptables does not keep"
         case MarkMatch(mark=mark):
-            yield from _check_mark(mark, field)
+            # bits of others may be asked for, but not some of both
+            if mark.mask & field.mask or mark.mask == 0 or not mark.can_match:
+                yield from _check_mark(mark, field)
+        case MacMatch():
+            if not hooks <= _MAC_HOOKS:
+                yield "-m mac where no frame has come in"
+        case OwnerMatch():
+            if not hooks <= _OWNER_HOOKS:
+                yield "-m owner for packets that this host does not send"
         case TcpMatch():
             if protocol != TCP:
                 yield "-m tcp without -p tcp"

@@ -74,7 +74,7 @@ def compile_rule(
         return tuple(make_rule(rule.origin, target, *term, *last) for term in shape.terms)
     jump = Jump(chain_name.chain_of_rule(rule.identity))
     calls = tuple(make_rule(rule.origin, jump, *term) for term in shape.terms)
-    if not rule.action.decides:
+    if not rule.action.decides or not calls:
         return calls
     passes = rule.action is Action.PASS
     return (*calls, return_if_settled(draft) if passes else return_if_decided(draft))

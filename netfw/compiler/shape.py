@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from netfw.compiler.criterion_matches import alternatives
+from netfw.compiler.criterion_matches import exceptions as exceptions_of
 from netfw.compiler.term import (
     ANY_PAIR,
     InterfacePair,
@@ -19,9 +20,10 @@ from netfw.compiler.term import (
     interface_matches,
     negate_traffic,
 )
-from netfw.ir.match import AddressMatch, Match, Side
+from netfw.ir.match import AddressMatch, InterfaceMatch, Match, Side, Way
 from netfw.ir.net import Net
 from netfw.policy.conditions import Conditions
+from netfw.policy.passage import Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,13 @@ def shape_of(conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR) 
             exceptions += expand_traffic(conditions.not_traffic)
         else:
             kinds = (inline,)
-    interfaces = tuple(map(interface_matches, pairs))
+    interfaces: list[Term] = [
+        interface_matches(pair) for pair in _join_passages(conditions, pairs)
+    ]
+    for extra in conditions.extras:
+        if isinstance(extra, Passage) and extra.negate:
+            interfaces = _except_passage(extra, interfaces, exceptions)
+        exceptions += exceptions_of(extra)
     further = product(*(alternatives(extra) for extra in conditions.extras))
     terms = tuple(
         (*source, *destination, *ways, *kind, *(match for part in extras for match in part))
@@ -62,6 +70,64 @@ def shape_of(conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR) 
         )
     )
     return Shape(terms, tuple(exceptions))
+
+
+def _join_passages(
+    conditions: Conditions, pairs: Sequence[InterfacePair]
+) -> tuple[InterfacePair, ...]:
+    """The pairs, narrowed to the interfaces that ``in`` and ``out`` ask for."""
+    found = tuple(pairs)
+    for extra in conditions.extras:
+        if not isinstance(extra, Passage) or extra.negate:
+            continue
+        if extra.way is Way.IN:
+            found = tuple(
+                (name, way_out)
+                for way_in, way_out in found
+                for name in _narrowed(way_in, extra.interfaces)
+            )
+        else:
+            found = tuple(
+                (way_in, name)
+                for way_in, way_out in found
+                for name in _narrowed(way_out, extra.interfaces)
+            )
+    return tuple(dict.fromkeys(found))
+
+
+def _narrowed(name: str | None, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of interfaces that are in both, where a name may end in ``+``."""
+    if name is None:
+        return wanted
+    both = ((name, other) for other in wanted)
+    return tuple(
+        narrower
+        for one, other in both
+        if (narrower := other if _covers(one, other) else one if _covers(other, one) else None)
+        is not None
+    )
+
+
+def _covers(pattern: str, name: str) -> bool:
+    return pattern == name or (pattern.endswith("+") and name.startswith(pattern[:-1]))
+
+
+def _except_passage(
+    passage: Passage, interfaces: list[Term], exceptions: list[Term]
+) -> list[Term]:
+    """A single interface that is not meant needs no exception where no other is named."""
+    names = passage.interfaces
+    free = all(
+        not isinstance(match, InterfaceMatch) or match.way is not passage.way
+        for ways in interfaces
+        for match in ways
+    )
+    if len(names) == 1 and free:
+        match = InterfaceMatch(passage.way, names[0], negate=True)
+        is_in = passage.way is Way.IN
+        return [(match, *ways) if is_in else (*ways, match) for ways in interfaces]
+    exceptions += [(InterfaceMatch(passage.way, name),) for name in names]
+    return interfaces
 
 
 def _ends(

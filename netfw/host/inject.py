@@ -11,6 +11,7 @@ import errno
 import socket
 import struct
 
+from netfw.host.file_owner import file_owner
 from netfw.host.namespace import Namespace
 from netfw.host.netlink import dropped, set_receive_buffer
 from netfw.ir.names import Family
@@ -24,6 +25,8 @@ _PACKET_IGNORE_OUTGOING = 23
 _SO_BINDTODEVICE = 25
 _SO_MARK = 36
 _IPV6_HDRINCL = 36
+_MAC = 6
+"""Bytes of an Ethernet address."""
 _BUFFER = 16 * 1024 * 1024
 _AF = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 
@@ -47,9 +50,13 @@ class FarEnd:
         set_receive_buffer(self._link, _BUFFER)
         self._link.setblocking(False)
 
-    def send(self, family: Family, packet: bytes) -> None:
-        """Send a packet into the cable; raises OSError."""
-        self._link.send(self._head[family] + packet)
+    def send(self, family: Family, packet: bytes, hardware: int | None = None) -> None:
+        """Send a packet into the cable, from another hardware address (48 bits) if one is given;
+        raises OSError."""
+        head = self._head[family]
+        if hardware is not None:
+            head = head[:_MAC] + hardware.to_bytes(_MAC, "big") + head[2 * _MAC :]
+        self._link.send(head + packet)
 
     def arrived(self) -> list[tuple[Family, bytes]]:
         """The IP packets that have come out of the cable since the last call."""
@@ -76,16 +83,23 @@ class FarEnd:
 class LocalSender:
     """Sends packets as a process of the namespace would, header included.
 
-    ``interface`` binds the socket (SO_BINDTODEVICE). The kernel takes the header as it is, but
-    for the IPv4 checksum and total length, which it computes, and an identification or source of
-    0, which it fills in (raw(7)).
+    ``interface`` binds the socket (SO_BINDTODEVICE). ``owner`` are user and group that it belongs
+    to (``file_owner``). The kernel takes the header as it is, but for the IPv4 checksum and total
+    length, which it computes, and an identification or source of 0, which it fills in (raw(7)).
     """
 
-    def __init__(self, namespace: Namespace, family: Family, interface: str = "") -> None:
+    def __init__(
+        self,
+        namespace: Namespace,
+        family: Family,
+        interface: str = "",
+        owner: tuple[int, int] = (0, 0),
+    ) -> None:
         self._family = family
 
         def make() -> socket.socket:
-            made = socket.socket(_AF[family], socket.SOCK_RAW, socket.IPPROTO_RAW)
+            with file_owner(*owner):
+                made = socket.socket(_AF[family], socket.SOCK_RAW, socket.IPPROTO_RAW)
             if family is Family.IPV4:
                 made.setsockopt(socket.IPPROTO_IP, socket.IP_HDRINCL, 1)
             else:

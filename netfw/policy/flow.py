@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netfw.ir.clock import Clock
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.policy.conditions import Conditions
@@ -16,7 +17,7 @@ class Flow:
 
     An interface name is empty where the packet has none: ``out_interface`` of a packet to this
     host, ``in_interface`` of one from it. ``translated`` says that its destination was changed by
-    a port forward of this policy.
+    a port forward of this policy. What is None is not known.
     """
 
     family: Family
@@ -30,6 +31,15 @@ class Flow:
     state: ConnectionState = ConnectionState.NEW
     translated: bool = False
     source_port: int = 0
+    mark: int | None = None
+    """What the mark is when the packet enters."""
+    hardware: int | None = None
+    """The hardware address of the frame that it came in, 48 bits; -1 where it has none."""
+    user: int | None = None
+    group: int | None = None
+    """Whose socket has sent it; -1 for nobody's."""
+    clock: Clock | None = None
+    """When it passes."""
     arrived: Flow | None = None
     """The same packet as it arrived, where its destination was changed on the way."""
 

@@ -15,6 +15,7 @@ from netfw.ir.mark_field import MarkField
 from netfw.ir.ruleset import Origin
 from netfw.policy.defaults import Defaults
 from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.foreign_mark import ForeignMark
 from netfw.policy.grant import DHCP, NEIGHBOUR_DISCOVERY, PATH_MTU, Grant
 from netfw.policy.rule import PolicyRule
 from netfw.policy.tier import LAST_TIER, Acts, Tier
@@ -96,6 +97,16 @@ class Policy:
     failsafes: tuple[Grant, ...] = ()
     tiers: tuple[Tier, ...] = ()
     """In the order in which they are asked; policies without one are in the last."""
+
+    @property
+    def foreign_mark_bits(self) -> int:
+        """The bits of marks, none of them netfw's, that rules ask for."""
+        mask = 0
+        for _, rule in self.rules():
+            for extra in rule.criteria.extras:
+                if isinstance(extra, ForeignMark):
+                    mask |= extra.mark.mask
+        return mask
 
     @property
     def hosts(self) -> tuple[Endpoint, ...]:

@@ -8,6 +8,7 @@ from netfw.errors import Where
 from netfw.ir.mark import parse_word
 from netfw.ir.mark_field import MarkField
 from netfw.ir.net import Net
+from netfw.policy.check_criteria import check_criteria
 from netfw.policy.defaults import Defaults
 from netfw.policy.definitions import Definitions
 from netfw.policy.document import NOTHING_GIVEN, VERSION, Given, read_document
@@ -82,7 +83,7 @@ def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
     masquerades, dnats = read_nat(nat_node, names, faults) if nat_node else ((), ())
     assert_node = fields.find("assert")
     assertions = read_assertions(assert_node, names, faults) if assert_node else ()
-    return Policy(
+    policy = Policy(
         file,
         field,
         field_where,
@@ -98,6 +99,8 @@ def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
         else default_failsafes(names, Where(file)),
         tuple(tiers.values()),
     )
+    check_criteria(policy, faults)
+    return policy
 
 
 def _read_marks(node: Node, faults: Faults) -> MarkField:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from netfw.ir.names import Family
@@ -12,16 +12,35 @@ from netfw.policy.criterion import Criterion
 from netfw.policy.faults import Faults
 from netfw.policy.fields import Fields, read_fields
 from netfw.policy.names import Names, net_words, service_words
+from netfw.policy.read_ip_version import read_ip_version
+from netfw.policy.read_mac import read_mac
+from netfw.policy.read_mark import read_mark
+from netfw.policy.read_owner import read_group, read_user
+from netfw.policy.read_passage import read_in, read_out
+from netfw.policy.read_source_ports import read_source_ports
 from netfw.policy.read_states import read_states
+from netfw.policy.read_time import read_time
+from netfw.policy.read_validity import VALIDITY_KEYS, read_validity
 from netfw.policy.service_literal import ANY_WORD
 from netfw.policy.source import Mapping, Node
-from netfw.policy.traffic import ANY, Traffic
+from netfw.policy.source_ports import SourcePorts
+from netfw.policy.traffic import ANY, PROTOCOLS_WITH_PORTS, Traffic
 
 _READERS: dict[str, Callable[[Node, Names, Faults], Criterion | None]] = {
+    "ip": read_ip_version,
+    "in": read_in,
+    "out": read_out,
+    "source-ports": read_source_ports,
+    "mac": read_mac,
+    "user": read_user,
+    "group": read_group,
+    "mark": read_mark,
     "state": read_states,
+    "time": read_time,
 }
-CRITERIA_KEYS = ("from", "to", *_READERS)
-"""The keys beside the service. Who allows but some of them names those in ``read_fields``."""
+"""In the order in which they are compared: what costs little first."""
+CRITERIA_KEYS = ("from", "to", *_READERS, *VALIDITY_KEYS)
+"""The keys beside the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +59,23 @@ class ReadCriteria:
 
 
 def read_criteria(
-    fields: Fields, service: Node | None, what: str, names: Names, faults: Faults
+    fields: Fields,
+    service: Node | None,
+    what: str,
+    names: Names,
+    faults: Faults,
+    keys: Collection[str] = CRITERIA_KEYS,
 ) -> ReadCriteria:
     """Read the criteria among the keys of a mapping.
 
     ``service`` is the node that names services, ``what`` its key; any traffic without it.
+    ``keys`` are those that are read as criteria: others may stand there with another meaning.
     Whether a packet can meet them is not looked at: ``describe_families`` says why it cannot.
     """
     some = service is not None
     service, not_service = _split(service, what, faults) if service else (None, None)
-    from_node, not_from = _split(fields.find("from"), "from", faults)
-    to_node, not_to = _split(fields.find("to"), "to", faults)
+    from_node, not_from = _split(_find(fields, "from", keys), "from", faults)
+    to_node, not_to = _split(_find(fields, "to", keys), "to", faults)
     further: list[object] = [
         [key, words]
         for key, words in (
@@ -62,11 +87,13 @@ def read_criteria(
     ]
     extras: list[Criterion] = []
     for key, read in _READERS.items():
-        node = fields.find(key)
+        node = _find(fields, key, keys)
         extra = None if node is None else read(node, names, faults)
         if extra is not None:
             extras.append(extra)
-            further.append(extra.meaning)
+    if "expires" in keys and (validity := read_validity(fields, faults)) is not None:
+        extras.append(validity)
+    further += [extra.meaning for extra in extras]
     criteria = Criteria(
         names.read_traffic(service, what, faults) if service else (ANY,),
         names.read_nets(from_node, "from", faults) if from_node else (),
@@ -76,8 +103,13 @@ def read_criteria(
         names.read_nets(not_to, "to", faults) if not_to else (),
         tuple(extras),
     )
+    _check_source_ports(fields, criteria, faults)
     services = service_words(service) or ([ANY_WORD] if some else [])
     return ReadCriteria(criteria, services, net_words(from_node), net_words(to_node), further)
+
+
+def _find(fields: Fields, key: str, keys: Collection[str]) -> Node | None:
+    return fields.find(key) if key in keys else None
 
 
 def _split(node: Node | None, what: str, faults: Faults) -> tuple[Node | None, Node | None]:
@@ -103,6 +135,18 @@ def _read_exceptions(
             "name the services that are not meant",
         )
     return found
+
+
+def _check_source_ports(fields: Fields, criteria: Criteria, faults: Faults) -> None:
+    """Only what has ports comes from a port."""
+    if not any(isinstance(extra, SourcePorts) for extra in criteria.extras):
+        return
+    if any(kind.protocol not in PROTOCOLS_WITH_PORTS for kind in criteria.traffic):
+        faults.add(
+            fields.where,
+            "'source-ports' beside services that have no ports",
+            "name services of tcp, udp and sctp, such as [tcp, udp]",
+        )
 
 
 def describe_families(criteria: Criteria) -> str:

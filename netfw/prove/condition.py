@@ -26,9 +26,11 @@ from netfw.ir.match import (
     IprangeMatch,
     LengthMatch,
     LimitMatch,
+    MacMatch,
     MarkMatch,
     Match,
     MultiportMatch,
+    OwnerMatch,
     PkttypeMatch,
     Ports,
     PortSide,
@@ -41,6 +43,7 @@ from netfw.ir.match import (
     StateMatch,
     StringMatch,
     TcpMatch,
+    TimeMatch,
     UdpMatch,
     UnknownMatch,
     Way,
@@ -49,6 +52,7 @@ from netfw.ir.names import Hook, TableName
 from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from netfw.ir.ruleset import Rule
 from netfw.ir.spelling import SpelledMatch, Wanted
+from netfw.prove.hidden_condition import of_hidden
 from netfw.prove.members import Members
 from netfw.prove.space import NOTRACK, Bdd, Field, Space, bits_of, connmark_bit, mark_bit
 
@@ -162,6 +166,8 @@ class Conditions:
                 return self._iprange(match)
             case SctpMatch() | DccpMatch():
                 return self._wanted_ports(match)
+            case MacMatch() | OwnerMatch() | TimeMatch():
+                return of_hidden(space, match)
             case SetMatch():
                 known = self.members.of(match, knows_out=spot.knows_out)
                 return self._oracle(match) if known is None else known
@@ -345,6 +351,9 @@ def _is_stateful(match: Match) -> bool:
         return any(value is not None for value in _changeable(match))
     if isinstance(match, UnknownMatch):
         return match.module in STATEFUL_MODULES
+    if isinstance(match, TimeMatch):
+        # a packet passes all rules within one moment
+        return False
     return isinstance(match, SpelledMatch) and match.MODULE in STATEFUL_MODULES
 
 

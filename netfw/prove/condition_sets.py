@@ -64,7 +64,7 @@ class ConditionSets:
         if conditions.not_traffic:
             found &= ~self._traffic(conditions.not_traffic)
         for extra in conditions.extras:
-            found &= self.extras.of(extra)
+            found &= self.extras.of(extra, self.at_any)
         return found
 
     def _addresses(self, side: Field, nets: tuple[Net, ...]) -> Bdd:

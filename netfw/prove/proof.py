@@ -77,6 +77,7 @@ def prove(policy: Policy, rulesets: Mapping[Family, Ruleset], *, sizes: bool = T
 def space_for(policy: Policy, ruleset: Ruleset) -> Space:
     """A space in which both can be said."""
     mark, connmark = named_mark_bits(ruleset.rules())
+    mark |= policy.foreign_mark_bits
     patterns = patterns_of_ruleset(ruleset) | patterns_of_policy(policy)
     return Space(ruleset.family, Interfaces(patterns), mark | policy.field.mask, connmark)
 

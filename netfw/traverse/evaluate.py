@@ -18,9 +18,11 @@ from netfw.ir.match import (
     InterfaceMatch,
     IprangeMatch,
     LimitMatch,
+    MacMatch,
     MarkMatch,
     Match,
     MultiportMatch,
+    OwnerMatch,
     Ports,
     PortSide,
     ProtocolMatch,
@@ -29,6 +31,7 @@ from netfw.ir.match import (
     Side,
     StateMatch,
     TcpMatch,
+    TimeMatch,
     TtlMatch,
     UdpMatch,
     UnknownMatch,
@@ -38,6 +41,7 @@ from netfw.ir.names import Family
 from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from netfw.ir.spelling import SpelledMatch
 from netfw.traverse.evaluate_connection import conntrack_holds, state_of
+from netfw.traverse.evaluate_hidden import mac_predicate, owner_predicate, time_predicate
 from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.skb import Skb
@@ -95,6 +99,12 @@ def predicate_of(
             return _wanted_ports(match)
         case TtlMatch() | HlMatch():
             return _hops(match)
+        case MacMatch():
+            return mac_predicate(match)
+        case OwnerMatch():
+            return owner_predicate(match)
+        case TimeMatch():
+            return time_predicate(match, facts.clock)
         case LimitMatch() | SpelledMatch() | UnknownMatch():
             return lambda skb: None
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from netfw.ir.clock import Clock
 from netfw.ir.mark import MaskedWord
 from netfw.ir.names import Family
 from netfw.ir.net import Net
@@ -75,7 +76,8 @@ class HostFacts:
     ``security_priority`` is where the security table's chains are registered (50, or 150 with
     iptables-nft).
 
-    ``sets`` are those of ipset by name; one that is not there is not known.
+    ``sets`` are those of ipset by name; one that is not there is not known. ``clock`` is when
+    the packets pass; None is not known.
     """
 
     addresses: Mapping[str, tuple[InterfaceAddress, ...]] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class HostFacts:
     forwarding: bool = True
     sets: Mapping[str, SetLookup] = field(default_factory=dict)
     security_priority: int = SECURITY_PRIORITY
+    clock: Clock | None = None
 
     def is_local(self, family: Family, address: int) -> bool:
         """Whether an address is this host's (127.0.0.0/8 is, all of it)."""

@@ -42,6 +42,11 @@ class Packet:
     ttl: int = 64
     fragment: bool = False
     """Whether this is a second or further fragment: it has no ports."""
+    hardware: int | None = None
+    """The Ethernet address that it came from, 48 bits; -1 for none, None where it is not known."""
+    user: int | None = None
+    group: int | None = None
+    """Whose socket sends it; -1 for nobody's, None where that is not known."""
 
     @property
     def is_local(self) -> bool:

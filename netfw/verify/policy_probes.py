@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from netfw.ir.clock import Clock
 from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.protocols import DCCP, SCTP, TCP, UDP
 from netfw.ir.ruleset import Origin
+from netfw.policy.conditions import Conditions
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.model import Policy
+from netfw.policy.passage import Passage
 from netfw.policy.rule import PolicyRule
 from netfw.policy.translation import DnatPolicy
 from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.situation import Path
+from netfw.verify.circumstances import (
+    PLAIN,
+    Circumstances,
+    inside,
+    is_in_force,
+    outside,
+)
 from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Expected
 from netfw.verify.probe_writer import ProbeWriter, Staged, Way
@@ -60,9 +70,10 @@ def policy_layout(policy: Policy) -> Layout:
     return Layout.of_interfaces([*names, undeclared])
 
 
-def policy_probes(policy: Policy, family: Family, layout: Layout) -> ProbeWriter:
-    """All probes for a family; the layout learns the addresses that they need."""
-    writer = ProbeWriter(policy, family, layout)
+def policy_probes(policy: Policy, family: Family, layout: Layout, clock: Clock) -> ProbeWriter:
+    """All probes for a family, to be sent at a time; the layout learns the addresses that they
+    need."""
+    writer = ProbeWriter(policy, family, layout, clock)
     _place_dnats(writer)
     for _, rule in policy.rules():
         for net in rule.criteria.destinations:
@@ -73,8 +84,8 @@ def policy_probes(policy: Policy, family: Family, layout: Layout) -> ProbeWriter
             continue
         for direction in (Direction.INGRESS, Direction.EGRESS):
             for rule in entry.rules(direction):
-                for endpoint in entry.at:
-                    _probe_rule(writer, rule, list(_ways(writer, endpoint, direction)))
+                ways_at = [list(_ways(writer, rule, at, direction)) for at in entry.at]
+                _probe_rule(writer, rule, ways_at)
     for forward in policy.forward_policies:
         if forward.is_absent:
             continue
@@ -85,7 +96,7 @@ def policy_probes(policy: Policy, family: Family, layout: Layout) -> ProbeWriter
             if came_by is not leaves_by
         ]
         for rule in forward.rules:
-            _probe_rule(writer, rule, ways)
+            _probe_rule(writer, rule, [[way for way in ways if _is_passage(way, rule)]])
     for dnat in policy.dnats:
         _probe_dnat(writer, dnat)
     _probe_defaults(writer)
@@ -103,8 +114,10 @@ def _links(layout: Layout, endpoints: tuple[Endpoint, ...]) -> list[Link]:
     ]
 
 
-def _ways(writer: ProbeWriter, endpoint: Endpoint, direction: Direction) -> Iterator[Way]:
-    """The ways of packets that a direction of an endpoint judges."""
+def _ways(
+    writer: ProbeWriter, rule: PolicyRule, endpoint: Endpoint, direction: Direction
+) -> Iterator[Way]:
+    """The ways of packets that a direction of an endpoint judges, and that a rule means."""
     elsewhere = [
         link
         for link in writer.layout.links
@@ -112,57 +125,91 @@ def _ways(writer: ProbeWriter, endpoint: Endpoint, direction: Direction) -> Iter
     ]
     for link in _links(writer.layout, (endpoint,)):
         if endpoint.is_host:
-            yield Way(link, None) if direction is Direction.INGRESS else Way(None, link)
+            ways = [Way(link, None) if direction is Direction.INGRESS else Way(None, link)]
+            most = 1
         elif direction is Direction.INGRESS:
-            yield from (Way(other, link) for other in elsewhere[:2])
+            ways, most = [Way(other, link) for other in elsewhere], 2
         else:
-            yield Way(link, None)
-            yield from (Way(link, other) for other in elsewhere[:1])
+            ways, most = [Way(link, None), *(Way(link, other) for other in elsewhere)], 2
+        yield from islice((way for way in ways if _is_passage(way, rule)), most)
 
 
-def _probe_rule(writer: ProbeWriter, rule: PolicyRule, ways: list[Way]) -> None:
-    """The first way gets every edge, the others one packet each."""
+def _is_passage(way: Way, rule: PolicyRule) -> bool:
+    """Whether a way is one that a rule's ``in`` and ``out`` mean."""
+    came_by, leaves_by = way.interfaces
+    return all(
+        extra.covers(came_by, leaves_by)
+        for extra in rule.criteria.extras
+        if isinstance(extra, Passage)
+    )
+
+
+def _probe_rule(writer: ProbeWriter, rule: PolicyRule, ways_at: list[list[Way]]) -> None:
+    """Probes of a rule, at each of the places where it stands."""
     conditions = rule.conditions(writer.family)
-    if conditions is None:
+    if conditions is None or not any(ways_at):
         return
-    inside = [kind for traffic in conditions.traffic for kind in kinds_of(traffic, writer.family)]
-    outside = [kind for traffic in conditions.traffic for kind in kinds_outside(traffic)]
+    if not is_in_force(conditions.extras, writer.clock):
+        writer.left_out.append(f"{rule.origin}: it is not in force at this time")
+    sent = [_probe_place(writer, rule, conditions, ways) for ways in ways_at]
+    if not any(sent):
+        writer.left_out.append(f"{rule.origin}: no packet of {writer.family} can be staged for it")
+
+
+def _probe_place(
+    writer: ProbeWriter, rule: PolicyRule, conditions: Conditions, ways: list[Way]
+) -> bool:
+    """The first way gets every edge, the others one packet each. Whether any could be sent."""
+    extras = conditions.extras
+    kinds = [kind for traffic in conditions.traffic for kind in kinds_of(traffic, writer.family)]
+    beside = [kind for traffic in conditions.traffic for kind in kinds_outside(traffic)]
     for traffic in conditions.not_traffic:
-        outside += [*kinds_of(traffic, writer.family), *kinds_outside(traffic)]
+        beside += [*kinds_of(traffic, writer.family), *kinds_outside(traffic)]
     sources = _usable(conditions.sources)
     destinations = _usable(conditions.destinations)
     sent: list[Staged] = []
 
-    def send(way: Way, kind: Kind, from_: list[int | None], to: list[int | None]) -> list[Staged]:
-        return _send(writer, rule.identity, way, kind, from_, to, rule.origin)
+    def send(
+        way: Way,
+        kind: Kind,
+        from_: list[int | None],
+        to: list[int | None],
+        given: Circumstances | None = None,
+    ) -> list[Staged]:
+        given = given or next(inside(extras, is_local=way.came_by is None))
+        return _send(writer, rule.identity, way, kind, from_, to, rule.origin, given)
 
     for way in ways[:1]:
-        for kind in inside:
+        for kind in kinds:
             sent += send(way, kind, sources[:1], destinations[:1])
-        for kind in inside[:1]:
+        for kind in kinds[:1]:
             sent += send(way, kind, sources[1:], destinations[:1])
             sent += send(way, kind, sources[:1], destinations[1:])
     for way in ways[1:_LINK_PAIRS_TRIED]:
-        for kind in inside[:1]:
+        for kind in kinds[:1]:
             for destination in destinations:
                 staged = send(way, kind, sources[:1], [destination])
                 sent += staged
                 if staged:
                     break
-    if not sent:
-        writer.left_out.append(f"{rule.origin}: no packet of {writer.family} can be staged for it")
     for way in ways[:1]:
         # just outside of what the rule asks for: another rule, or the default, has its say
-        for kind in outside:
+        for kind in beside:
             send(way, kind, sources[:1], destinations[:1])
-        for kind in inside[:1]:
+        for kind in kinds[:1]:
             send(way, kind, _beyond(conditions.sources), destinations[:1])
             send(way, kind, sources[:1], _beyond(conditions.destinations))
+            is_local = way.came_by is None
+            for given in islice(inside(extras, is_local=is_local), 1, None):
+                sent += send(way, kind, sources[:1], destinations[:1], given)
+            for given in outside(extras, is_local=is_local):
+                send(way, kind, sources[:1], destinations[:1], given)
             if conditions.not_sources:
                 send(way, kind, _usable(conditions.not_sources), destinations[:1])
             if conditions.not_destinations:
                 send(way, kind, sources[:1], _usable(conditions.not_destinations))
     _answer_first(writer, sent)
+    return bool(sent)
 
 
 def _usable(nets: tuple[Net, ...]) -> list[int | None]:
@@ -186,12 +233,19 @@ def _send(
     sources: list[int | None],
     destinations: list[int | None],
     origin: Origin | None,
+    given: Circumstances = PLAIN,
 ) -> list[Staged]:
     sent = []
     for source in sources:
         for destination in destinations:
             staged = writer.first(
-                group, way, kind, source=source, destination=destination, origin=origin
+                group,
+                way,
+                kind,
+                source=source,
+                destination=destination,
+                origin=origin,
+                given=given,
             )
             if staged is not None:
                 sent.append(staged)
@@ -265,4 +319,4 @@ def _probe_defaults(writer: ProbeWriter) -> None:
                 _answer_first(writer, [staged])
         writer.first(group, way, odd[1], tcp_flags=0)
         if way.came_by is None:
-            writer.first(group, way, odd[0], mark=smuggled)
+            writer.first(group, way, odd[0], given=Circumstances(mark=smuggled))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from netfw.host.packets import sequence_of
+from netfw.ir.clock import Clock
 from netfw.ir.match import ConnectionState, PortRange
 from netfw.ir.names import Family
 from netfw.ir.protocols import TCP, UDP
@@ -17,6 +18,7 @@ from netfw.traverse.connection import ICMP_ERRORS, Conntrack
 from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.situation import Path, Phase
+from netfw.verify.circumstances import PLAIN, Circumstances
 from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Expected, Probe
 from netfw.verify.sample import ECHO_ANSWER, WITHOUT_PORTS_IN_CONNECTIONS, Kind
@@ -85,6 +87,31 @@ def _connection_of(packet: Packet) -> object:
     return packet.protocol, frozenset(ends)
 
 
+def _completed(packet: Packet, way: Way) -> Packet:
+    """Who sends it, and from what address of the link, where that was not chosen."""
+    if way.came_by is None:
+        return replace(packet, user=packet.user or 0, group=packet.group or 0, hardware=-1)
+    hardware = packet.hardware
+    if hardware is None:
+        hardware = int(way.came_by.far_mac.replace(":", ""), 16)
+    return replace(packet, hardware=hardware, user=-1, group=-1)
+
+
+def _described(packet: Packet, way: Way) -> str:
+    """The packet in a line, with what is unusual about it."""
+    words = [str(packet)]
+    if packet.mark:
+        words.append(f"with mark {packet.mark:#x}")
+    if way.came_by is not None:
+        address = (packet.hardware or 0).to_bytes(6, "big").hex(":")
+        if address != way.came_by.far_mac:
+            words.append(f"from {address}")
+    else:
+        words += [f"of user {packet.user}"] if packet.user else []
+        words += [f"of group {packet.group}"] if packet.group else []
+    return " ".join(words)
+
+
 def state_of(packet: Packet) -> ConnectionState:
     """What conntrack says of a packet that belongs to nothing before it."""
     return Conntrack().track(packet).state
@@ -113,6 +140,8 @@ class ProbeWriter:
     policy: Policy
     family: Family
     layout: Layout
+    clock: Clock
+    """When the probes are sent."""
     probes: list[Probe] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     judge: Judge = field(init=False)
@@ -143,7 +172,7 @@ class ProbeWriter:
         source: int | None = None,
         destination: int | None = None,
         origin: Origin | None = None,
-        mark: int = 0,
+        given: Circumstances = PLAIN,
         tcp_flags: int = SYN,
     ) -> Staged | None:
         """A first packet of a connection; None where the stage cannot hold it."""
@@ -161,13 +190,16 @@ class ProbeWriter:
             source,
             destination,
             protocol,
-            source_port=self.source_port(sources) if has_ports else 0,
+            source_port=(given.source_port or self.source_port(sources)) if has_ports else 0,
             destination_port=port,
             tcp_flags=tcp_flags if protocol == TCP else 0,
             icmp_type=icmp_type,
             icmp_code=icmp_code,
             in_interface=way.interfaces[0],
-            mark=mark,
+            mark=given.mark or 0,
+            hardware=given.hardware,
+            user=given.user,
+            group=given.group,
         )
         return self.add(group, packet, way, origin=origin)
 
@@ -186,6 +218,7 @@ class ProbeWriter:
             return None
         if way.came_by is not None and not self.layout.send_from(family, packet.source):
             return None
+        packet = _completed(packet, way)
         if packet.is_icmp and packet.icmp_type in ICMP_ERRORS[packet.protocol]:
             # about a packet that nobody has sent, so that it belongs to no connection
             back, forth = packet.destination, packet.source
@@ -220,7 +253,7 @@ class ProbeWriter:
         probe = Probe(
             number,
             group,
-            str(packet) if not packet.mark else f"{packet} with mark {packet.mark:#x}",
+            _described(packet, way),
             packet,
             way.path,
             _PHASES[state],
@@ -236,9 +269,23 @@ class ProbeWriter:
         if number > MAX_PROBES:
             return
         address = _LOOPBACK_ADDRESS[self.family]
-        packet = Packet(self.family, address, address, UDP, self.next_source_port, port)
+        packet = Packet(
+            self.family, address, address, UDP, self.next_source_port, port, user=0, group=0
+        )
         out = Flow(
-            self.family, "", LOOPBACK, address, address, UDP, port, source_port=packet.source_port
+            self.family,
+            "",
+            LOOPBACK,
+            address,
+            address,
+            UDP,
+            port,
+            source_port=packet.source_port,
+            mark=0,
+            hardware=-1,
+            user=0,
+            group=0,
+            clock=self.clock,
         )
         verdict = self.judge.judge(out).verdict
         if verdict is not Verdict.DENIED:
@@ -284,7 +331,11 @@ class ProbeWriter:
             icmp_type=ECHO_ANSWER.get(seen.icmp_type, 0),
             in_interface=back.interfaces[0],
             mark=0,
+            hardware=None,
+            user=None,
+            group=None,
         )
+        answer = _completed(answer, back)
         self._follow(first, "answer to ", answer, back, Phase.REPLY, 1)
         later = replace(
             first.packet,
@@ -369,6 +420,11 @@ class ProbeWriter:
             state,
             translated,
             packet.source_port,
+            packet.mark,
+            packet.hardware,
+            packet.user,
+            packet.group,
+            self.clock,
         )
 
     def _expected(

@@ -11,17 +11,21 @@ from difflib import unified_diff
 
 from netfw.errors import HostError
 from netfw.facts.iptables_save import parse_ruleset
+from netfw.host.clock import read_clock
 from netfw.host.ipsets import restore_sets, save_sets
 from netfw.host.iptables import restore, save
 from netfw.host.legacy_tables import read_legacy
 from netfw.host.nft_trace import base_chain_priorities, rule_handles
 from netfw.host.trace import DEFAULT_BUFFER, TraceReader
+from netfw.ir.clock import Clock
 from netfw.ir.mark_field import MarkField
+from netfw.ir.match import TimeMatch
 from netfw.ir.names import Backend, Family, TableName
 from netfw.ir.ruleset import Ruleset
 from netfw.render.restore import render_ruleset
 from netfw.render.rule import render_rule
 from netfw.traverse.documented import DOCUMENTED, Documented, documented_way
+from netfw.traverse.evaluate_hidden import time_holds
 from netfw.traverse.hooks import SECURITY_PRIORITY
 from netfw.traverse.set_lookup import known_sets
 from netfw.traverse.situation import Path, Phase, Situation
@@ -70,6 +74,8 @@ class Task:
     reachable: frozenset[RulePlace] = frozenset()
     trace_buffer: int = DEFAULT_BUFFER
     quiet_seconds: float = QUIET_SECONDS
+    clock: Clock | None = None
+    """When the probes were written: what is expected of them is for this time."""
 
 
 def run_task(task: Task, progress: Progress) -> Run:
@@ -118,16 +124,31 @@ class _Session:
                 task.layout.facts(),
                 security_priority=self._security_priority(stage),
                 sets=known_sets(self.wanted.sets),
+                clock=task.clock or read_clock(),
             )
             walker = Walker(self.wanted, facts)
             times.setup += time.perf_counter() - began
             for wave in _waves(task.probes):
                 self._play_wave(stage, reader, observer, walker, wave)
+            self._check_clock(facts.clock)
             if reader.lost:
                 self.run.inconclusive.append(reader.lost)
             if stage.lost:
                 self.run.inconclusive.append(f"{stage.lost} packets arrived and were not seen")
             self.run.events = observer.events
+
+    def _check_clock(self, began: Clock | None) -> None:
+        """Whatever a rule asks of the time had one answer for the whole run."""
+        if began is None:
+            return
+        ended = read_clock()
+        for rule in self.wanted.rules():
+            for match in rule.matches:
+                if isinstance(match, TimeMatch) and (
+                    time_holds(match, began) != time_holds(match, ended)
+                ):
+                    text = f"the time that a rule asks for began or ended: {rule.origin}"
+                    self.run.inconclusive.append(text)
 
     def _security_priority(self, stage: Stage) -> int:
         if self.task.backend is Backend.LEGACY:

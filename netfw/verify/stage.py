@@ -54,6 +54,7 @@ class Stage:
         self._family = family
         self._builder = PacketBuilder()
         self._far_ends: dict[str, FarEnd] = {}
+        self._senders: dict[tuple[int, int], LocalSender] = {}
         try:
             self._set_up(layout)
         except BaseException:
@@ -90,8 +91,7 @@ class Stage:
         for route in layout.routes():
             assert route.next_hop is not None
             network.add_route(route.destination, route.interface, route.next_hop)
-        self._sender = LocalSender(self.firewall, self._family)
-        self._stack.callback(self._sender.close)
+        self._sender_of(0, 0)
         icmp = ICMP if self._family is Family.IPV4 else ICMPV6
         protocols = {*PORT_PROTOCOLS, icmp, *OTHER_PROTOCOLS[self._family]}
         self._receiver = LocalReceiver(self.firewall, self._family, protocols)
@@ -105,9 +105,20 @@ class Stage:
         """Send a probe from where it comes from; raises OSError."""
         packet = probe.packet
         if packet.in_interface:
-            self._far_ends[packet.in_interface].send(packet.family, data)
+            hardware = packet.hardware if packet.hardware != -1 else None
+            self._far_ends[packet.in_interface].send(packet.family, data, hardware)
         else:
-            self._sender.send(data, packet.destination, packet.mark)
+            sender = self._sender_of(packet.user or 0, packet.group or 0)
+            sender.send(data, packet.destination, packet.mark)
+
+    def _sender_of(self, user: int, group: int) -> LocalSender:
+        """The socket of a user and group."""
+        found = self._senders.get((user, group))
+        if found is None:
+            found = LocalSender(self.firewall, self._family, owner=(user, group))
+            self._senders[user, group] = found
+            self._stack.callback(found.close)
+        return found
 
     @property
     def lost(self) -> int:

@@ -10,6 +10,7 @@ from netfw import __version__
 from netfw.compiler.pipeline import compile_policy
 from netfw.errors import CapabilityError
 from netfw.host.capability import probe_backend
+from netfw.host.clock import read_clock
 from netfw.host.iptables import version
 from netfw.ir.names import Backend, Family, TableName
 from netfw.ir.ruleset import Ruleset
@@ -94,6 +95,7 @@ class _PolicyTasks:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self._clock = read_clock()
         self._compiled = compile_policy(policy)
         self._writers: dict[Family, ProbeWriter] = {}
         self._reachable: dict[Family, frozenset[RulePlace]] = {}
@@ -102,7 +104,9 @@ class _PolicyTasks:
         writer = self._writers.get(family)
         if writer is None:
             layout = policy_layout(self._policy)
-            writer = self._writers[family] = policy_probes(self._policy, family, layout)
+            writer = self._writers[family] = policy_probes(
+                self._policy, family, layout, self._clock
+            )
             proof = ProofProbes(writer, self._compiled.rulesets[family])
             proof.write()
             self._reachable[family] = frozenset(
@@ -119,6 +123,7 @@ class _PolicyTasks:
             [*writer.left_out, *_lacking_notes(lacking)],
             lacking=lacking,
             reachable=self._reachable[family],
+            clock=self._clock,
         )
 
 

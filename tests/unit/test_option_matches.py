@@ -81,7 +81,6 @@ def test_the_walk_decides_what_it_knows(rule: str, holds: bool) -> None:
         "-m tos --tos 0x10",
         "-m string --string x --algo bm",
         "-m hashlimit --hashlimit-upto 1/sec --hashlimit-name one",
-        "-m owner --uid-owner 0",
         "-m time --timestart 01:00:00",
         "-m nfacct --nfacct-name counted",
         "-m u32 --u32 0x0=0x0",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from netfw.ir.clock import Clock
 from netfw.ir.names import Family
 from netfw.policy.model import Policy
 from netfw.policy.read import load
@@ -32,9 +33,12 @@ policies:
 """
 
 
+NOW = Clock(1_800_000_000)
+
+
 def write(text: str, family: Family = Family.IPV4) -> ProbeWriter:
     policy = load(text, "policy.yaml")
-    return policy_probes(policy, family, policy_layout(policy))
+    return policy_probes(policy, family, policy_layout(policy), NOW)
 
 
 def of_group(writer: ProbeWriter, group: str) -> list[Probe]:
@@ -50,7 +54,7 @@ def example(request: pytest.FixtureRequest) -> Policy:
 def test_every_probe_has_a_number_and_every_first_packet_a_connection_of_its_own(
     example: Policy, family: Family
 ) -> None:
-    probes = policy_probes(example, family, policy_layout(example)).probes
+    probes = policy_probes(example, family, policy_layout(example), NOW).probes
     assert [probe.number for probe in probes] == list(range(1, len(probes) + 1))
     firsts = [probe.packet for probe in probes if probe.phase is Phase.FIRST]
     assert len(set(firsts)) == len(firsts)
@@ -60,7 +64,7 @@ def test_every_probe_has_a_number_and_every_first_packet_a_connection_of_its_own
 def test_every_rule_of_the_examples_is_probed_or_named_as_left_out(
     example: Policy, family: Family
 ) -> None:
-    writer = policy_probes(example, family, policy_layout(example))
+    writer = policy_probes(example, family, policy_layout(example), NOW)
     groups = {probe.group for probe in writer.probes}
     left_out = " ".join(writer.left_out)
     for _, rule in example.rules():
