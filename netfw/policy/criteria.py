@@ -10,6 +10,8 @@ from netfw.policy.conditions import Conditions, conditions_of
 from netfw.policy.criterion import Criterion
 from netfw.policy.traffic import ANY, Traffic
 
+_FAMILIES = tuple(Family)
+
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
@@ -50,13 +52,11 @@ class Criteria:
         """The families whose packets can meet this."""
         if not (self.not_traffic or self.not_sources or self.not_destinations or self.extras):
             # what most rules are, without making conditions for nothing
-            return tuple(
-                family
-                for family in Family
-                if any(family in kind.families for kind in self.traffic)
-                and _has_some(family, self.sources)
-                and _has_some(family, self.destinations)
-            )
+            found = {family for kind in self.traffic for family in kind.families}
+            for nets in (self.sources, self.destinations):
+                if nets:
+                    found &= {net.family for net in nets}
+            return tuple(family for family in _FAMILIES if family in found)
         return tuple(family for family in Family if self.of_family(family) is not None)
 
     @property
@@ -68,7 +68,3 @@ class Criteria:
         )
         exceptions = (self.not_traffic, self.not_sources, self.not_destinations)
         return ANY in self.traffic and everywhere and not self.extras and not any(exceptions)
-
-
-def _has_some(family: Family, nets: tuple[Net, ...]) -> bool:
-    return not nets or any(net.family is family for net in nets)

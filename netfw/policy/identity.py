@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 
 SHORT_HASH = 6
@@ -40,21 +40,22 @@ def name_rules(prefix: str, drafts: Sequence[Draft]) -> list[str]:
     rules and not on their order. A repetition of the same rule gets ``.2``, ``.3`` and so on.
     """
     sharing: dict[str, set[str]] = defaultdict(set)
-    for draft in drafts:
+    short = [_short(draft) for draft in drafts]
+    for draft, short_name in zip(drafts, short, strict=True):
         if draft.name is not None:
             sharing[draft.name].add("name")
         else:
-            sharing[_short(draft)].add(draft.digest)
-    seen: Counter[str] = Counter()
+            sharing[short_name].add(draft.digest)
+    seen: dict[str, int] = {}
     identities = []
-    for draft in drafts:
+    for draft, short_name in zip(drafts, short, strict=True):
         if draft.name is not None:
             name = draft.name
-        elif len(sharing[_short(draft)]) == 1:
-            name = _short(draft)
+        elif len(sharing[short_name]) == 1:
+            name = short_name
         else:
             name = f"{draft.action}-{draft.digest[:LONG_HASH]}"
-        seen[name] += 1
+        seen[name] = seen.get(name, 0) + 1
         suffix = f".{seen[name]}" if seen[name] > 1 else ""
         identities.append(f"{prefix}/{name}{suffix}")
     return identities

@@ -112,11 +112,10 @@ def describe(node: Node) -> str:
 
 def written_form(node: Node) -> str:
     """A node on one line, as flow YAML, for messages and descriptions."""
-    match node:
-        case Scalar():
-            return node.text
-        case Sequence():
-            return "[" + ", ".join(map(written_form, node.items)) + "]"
-        case Mapping():
-            pairs = (f"{entry.key.text}: {written_form(entry.value)}" for entry in node.entries)
-            return "{" + ", ".join(pairs) + "}"
+    # of every rule, so without the class patterns of a match statement
+    if isinstance(node, Scalar):
+        return node.text
+    if isinstance(node, Sequence):
+        return "[" + ", ".join([written_form(item) for item in node.items]) + "]"
+    pairs = [f"{key}: {written_form(entry.value)}" for key, entry in node.by_key.items()]
+    return "{" + ", ".join(pairs) + "}"
