@@ -51,6 +51,10 @@ class Fields:
         entry = self._node.by_key.get(key)
         return None if entry is None else entry.value
 
+    def has_any_of(self, keys: frozenset[str]) -> bool:
+        """Whether one of these keys is there."""
+        return not keys.isdisjoint(self._node.by_key)
+
     def entry(self, key: str) -> Entry | None:
         """Key and value of an optional key."""
         return self._node.by_key.get(key)

@@ -43,18 +43,25 @@ def parse_nets(text: str) -> tuple[Net, ...]:
     if dash:
         return _parse_range(first, last, text)
     try:
+        net = Net.parse(text, strict=True)
+    except ValueError:
+        raise _fault_of(text) from None
+    if net.prefix_length is None:
+        raise _fault_of(text)
+    return (net,)
+
+
+def _fault_of(text: str) -> NetFault:
+    """What is wrong with a network."""
+    try:
         net = Net.parse(text)
     except ValueError as error:
-        raise NetFault(str(error), _HINT) from None
+        return NetFault(str(error), _HINT)
     if net.prefix_length is None:
-        raise NetFault(f"the mask of '{text}' is not a prefix")
-    address_text, slash, _ = text.partition("/")
-    if slash and parse_address(address_text)[1] != net.address:
-        raise NetFault(
-            f"'{text}' has host bits set",
-            f"the network is '{net}', the host is '{address_text}'",
-        )
-    return (net,)
+        return NetFault(f"the mask of '{text}' is not a prefix")
+    address = text.partition("/")[0]
+    problem = f"'{text}' has host bits set"
+    return NetFault(problem, f"the network is '{net}', the host is '{address}'")
 
 
 _HINT = "write it like 192.0.2.0/24 or 2001:db8:1::/48"

@@ -39,6 +39,7 @@ _READERS: dict[str, Callable[[Node, Names, Faults], Criterion | None]] = {
     "time": read_time,
 }
 """In the order in which they are compared: what costs little first."""
+_EXTRA_KEYS = frozenset((*_READERS, *VALIDITY_KEYS))
 CRITERIA_KEYS = ("from", "to", *_READERS, *VALIDITY_KEYS)
 """The keys beside the service."""
 
@@ -85,14 +86,8 @@ def read_criteria(
         )
         if words
     ]
-    extras: list[Criterion] = []
-    for key, read in _READERS.items():
-        node = _find(fields, key, keys)
-        extra = None if node is None else read(node, names, faults)
-        if extra is not None:
-            extras.append(extra)
-    if "expires" in keys and (validity := read_validity(fields, faults)) is not None:
-        extras.append(validity)
+    # most rules ask for no more than services and nets, and there are many rules
+    extras = _read_extras(fields, names, faults, keys) if fields.has_any_of(_EXTRA_KEYS) else []
     further += [extra.meaning for extra in extras]
     criteria = Criteria(
         names.read_traffic(service, what, faults) if service else (ANY,),
@@ -106,6 +101,20 @@ def read_criteria(
     _check_source_ports(fields, criteria, faults)
     services = service_words(service) or ([ANY_WORD] if some else [])
     return ReadCriteria(criteria, services, net_words(from_node), net_words(to_node), further)
+
+
+def _read_extras(
+    fields: Fields, names: Names, faults: Faults, keys: Collection[str]
+) -> list[Criterion]:
+    extras: list[Criterion] = []
+    for key, read in _READERS.items():
+        node = _find(fields, key, keys)
+        extra = None if node is None else read(node, names, faults)
+        if extra is not None:
+            extras.append(extra)
+    if "expires" in keys and (validity := read_validity(fields, faults)) is not None:
+        extras.append(validity)
+    return extras
 
 
 def _find(fields: Fields, key: str, keys: Collection[str]) -> Node | None:

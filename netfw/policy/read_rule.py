@@ -18,7 +18,7 @@ from netfw.policy.rule import Action, LogSettings, PolicyRule
 from netfw.policy.service_literal import ANY_WORD
 from netfw.policy.source import Mapping, Node, written_form
 
-_ACTIONS = tuple(action.value for action in Action)
+_ACTIONS = {action.value: action for action in Action}
 _KEYS = (*_ACTIONS, *CRITERIA_KEYS, "name")
 
 
@@ -100,7 +100,7 @@ def read_rule_name(fields: Fields, faults: Faults) -> str | None:
 
 
 def _read_action(fields: Fields, faults: Faults) -> Action | None:
-    given = [action for action in Action if fields.find(action.value) is not None]
+    given = [action for word, action in _ACTIONS.items() if fields.find(word) is not None]
     if len(given) == 1:
         return given[0]
     if given:
