@@ -39,7 +39,7 @@ FOLD_FROM = 8
 where one looks for them, and cost a packet no more than a look into a set does."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Lookup:
     """What a set looks up: parts in short, ipset's kind, and the sides of its parts."""
 
@@ -144,16 +144,14 @@ class _Folding:
         found: list[Rule] = []
         placed: set[_Group] = set()
         for each in taken:
-            joined = [
-                group
-                for group in (each.narrow, *each.wide)
-                if group is not None and group in folded
-            ]
-            for group in joined:
-                if group not in placed:
-                    placed.add(group)
-                    found += self._rules_of(group, gathered[group], each.rule)
-            found += self._rest(each, folded) if joined else self._plain(each.rule)
+            is_folded = False
+            for own in (each.narrow, *each.wide):
+                if own is not None and own in folded:
+                    is_folded = True
+                    if own not in placed:
+                        placed.add(own)
+                        found += self._rules_of(own, gathered[own], each.rule)
+            found += self._rest(each, folded) if is_folded else self._plain(each.rule)
         return found
 
     def _gather(self, taken: list[_Taken], folded: set[_Group]) -> dict[_Group, Gathering]:
@@ -209,7 +207,8 @@ class _Folding:
         terms = [*each.loose, *(group[1] for group in each.wide if group not in folded)]
         if each.kinds.ports and each.narrow not in folded:
             terms = [*narrow_terms(each.rule.conditions.traffic), *terms]
-        yield from each.rule.of_kinds(terms)
+        if terms:
+            yield from each.rule.of_kinds(terms)
 
     def _plain(self, rule: LateRule) -> list[Rule]:
         """A rule by itself: its nets may be many."""
@@ -248,11 +247,10 @@ def _take(rule: LateRule) -> _Taken:
     else:
         lookup, alone = None, None
     narrow: _Group | None = (lookup, ()) if lookup is not None and kinds.ports else None
-    wide = tuple((alone, term) for term in kinds.wide) if alone is not None else ()
-    count = 1
-    for nets, is_any in (
-        (conditions.sources, any_source),
-        (conditions.destinations, any_destination),
-    ):
-        count *= 1 if is_any else len(nets)
+    wide: tuple[_Group, ...] = ()
+    if alone is not None and kinds.wide:
+        wide = tuple((alone, term) for term in kinds.wide)
+    count = 1 if any_source else len(conditions.sources)
+    if not any_destination:
+        count *= len(conditions.destinations)
     return _Taken(rule, kinds, count, narrow, wide, kinds.wide if alone is None else ())

@@ -9,7 +9,7 @@ from functools import lru_cache
 from netfw.compiler.late_rule import LateRule
 from netfw.compiler.term import expand_traffic
 from netfw.errors import PolicyError
-from netfw.ir.ipset import IpSet, Part, SetMember, SetPort
+from netfw.ir.ipset import IpSet, SetMember, SetPort
 from netfw.ir.match import Match
 from netfw.ir.names import Family
 from netfw.ir.net import Net
@@ -111,42 +111,32 @@ class Gathering:
                 "every net is combined with every port: name larger networks, or fewer ports",
             )
         extensions = ("comment", f'"{OWN_COMMENT_PREFIX}{origin.identity}"')
+        found, masks = self._found, self._masks
         for net in nets:
+            address, mask = net.address, net.mask
             for code, port in ports.items() if ports else _NO_PORT:
                 for other in third or _NO_NET:
-                    self._add(net, code, port, other, extensions)
+                    last, last_mask = (0, 0) if other is None else (other.address, other.mask)
+                    key = (address, mask, code, last, last_mask)
+                    if key in found:
+                        continue
+                    lengths = (mask, last_mask)
+                    if lengths not in masks or len(masks) > 1:
+                        if self._is_covered(key):
+                            continue
+                        masks.add(lengths)
+                    parts = [part for part in (net, port, other) if part is not None]
+                    found[key] = SetMember(tuple(parts), False, extensions)
 
-    def _add(
-        self,
-        net: Net,
-        code: int,
-        port: SetPort | None,
-        other: Net | None,
-        extensions: tuple[str, ...],
-    ) -> None:
-        address, mask = net.address, net.mask
-        found, masks = self._found, self._masks
-        if other is None:
-            last = last_mask = 0
-            parts: tuple[Part, ...] = (net,) if port is None else (net, port)
-        else:
-            last, last_mask = other.address, other.mask
-            assert port is not None
-            parts = (net, port, other)
-        key = (address, mask, code, last, last_mask)
-        if key in found:
-            return
-        lengths = (mask, last_mask)
-        if len(masks) > 1 or lengths not in masks:
-            for wider, wider_last in masks:
-                if (
-                    wider & mask == wider
-                    and wider_last & last_mask == wider_last
-                    and (address & wider, wider, code, last & wider_last, wider_last) in found
-                ):
-                    return
-        masks.add(lengths)
-        found[key] = SetMember(parts, False, extensions)
+    def _is_covered(self, key: Key) -> bool:
+        """Whether what is to be added lies in a member that is there already."""
+        address, mask, code, last, last_mask = key
+        return any(
+            wider & mask == wider
+            and wider_last & last_mask == wider_last
+            and (address & wider, wider, code, last & wider_last, wider_last) in self._found
+            for wider, wider_last in self._masks
+        )
 
     def finish(self, name: str, kind: str) -> IpSet:
         """The set. Its sizes are powers of two, so that few members more change nothing."""
@@ -173,7 +163,10 @@ def _power_above(number: int) -> int:
 
 def is_open(nets: tuple[Net, ...]) -> bool:
     """Whether addresses are not limited."""
-    return not nets or any(net.mask == 0 for net in nets)
+    for net in nets:
+        if not net.mask:
+            return True
+    return not nets
 
 
 def are_single(nets: tuple[Net, ...]) -> bool:

@@ -54,6 +54,8 @@ def conditions_of(
         or (destinations and not kept_destinations)
     ):
         return None
+    if not (not_traffic or not_sources or not_destinations):
+        return Conditions(kept_traffic, kept_sources, kept_destinations, extras=extras)
     but_kinds = _kinds_of(family, not_traffic)
     but_from, but_to = _nets_of(family, not_sources), _nets_of(family, not_destinations)
     if ANY in but_kinds or any(net.mask == 0 for net in but_from + but_to):
@@ -64,8 +66,8 @@ def conditions_of(
 
 
 def _kinds_of(family: Family, traffic: tuple[Traffic, ...]) -> tuple[Traffic, ...]:
-    return tuple(kind for kind in traffic if family in kind.families)
+    return tuple([kind for kind in traffic if family in kind.families])
 
 
 def _nets_of(family: Family, nets: tuple[Net, ...]) -> tuple[Net, ...]:
-    return tuple(net for net in nets if net.family is family)
+    return tuple([net for net in nets if net.family is family]) if nets else ()

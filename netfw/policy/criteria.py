@@ -34,7 +34,7 @@ class Criteria:
 
     def of_family(self, family: Family) -> Conditions | None:
         """What is asked of packets of a family, or None if none of them can meet it."""
-        if any(family not in extra.families for extra in self.extras):
+        if self.extras and any(family not in extra.families for extra in self.extras):
             return None
         return conditions_of(
             family,

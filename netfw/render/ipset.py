@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import assert_never
 
 from netfw.ir.ipset import (
@@ -20,36 +21,56 @@ from netfw.ir.protocols import ICMP, ICMPV6, PRINTED_NAMES
 
 
 def render_sets(sets: Iterable[IpSet]) -> str:
-    """All sets with their members; sets that a list names have to come before it."""
+    """All sets with their members; sets that a list names have to come before it.
+
+    Protocols are numbers unless they were read as names: ipset looks a name up in /etc/protocols
+    anew for each member: that takes two thirds of the time, and fails where the file is missing.
+    """
     return "".join(f"{line}\n" for ipset in sets for line in _lines(ipset))
 
 
 def _lines(ipset: IpSet) -> Iterator[str]:
     options = (f"{name} {value}".rstrip() for name, value in ipset.options)
     yield " ".join(("create", ipset.name, ipset.kind, *options))
+    add = f"add {ipset.name}"
     for member in ipset.members:
-        yield f"add {ipset.name} {render_member(member)}"
+        yield f"{add} {_with_extensions(','.join(map(_part_by_number, member.parts)), member)}"
 
 
 def render_member(member: SetMember) -> str:
-    """A member as ``add`` takes it behind the set's name."""
-    words = [",".join(map(_part, member.parts))]
+    """A member as ``ipset save`` prints it behind the set's name, protocols by their names."""
+    return _with_extensions(",".join(map(_part, member.parts)), member)
+
+
+def _with_extensions(element: str, member: SetMember) -> str:
+    last = member.parts[-1]
+    is_wildcard = isinstance(last, SetInterface) and last.wildcard
+    if not (member.nomatch or is_wildcard):
+        return " ".join((element, *member.extensions))
+    words = [element]
     extensions = list(member.extensions)
     if extensions[:1] == ["timeout"]:
         words += extensions[:2]
         del extensions[:2]
     if member.nomatch:
         words.append("nomatch")
-    if any(isinstance(part, SetInterface) and part.wildcard for part in member.parts):
+    if is_wildcard:
         words.append("wildcard")
     return " ".join((*words, *extensions))
 
 
+def _part_by_number(part: Part) -> str:
+    if not isinstance(part, SetPort) or part.spelled or part.protocol in (None, ICMP, ICMPV6):
+        return _part(part)
+    return f"{part.protocol}:{part.number}"
+
+
 def _part(part: Part) -> str:
+    if isinstance(part, Net):
+        text = format_address(part.family, part.address)
+        length = _length(part.mask)
+        return text if length == part.family.bits else f"{text}/{length}"
     match part:
-        case Net(family, address):
-            text = format_address(family, address)
-            return text if part.is_single else f"{text}/{part.prefix_length}"
         case SetPort():
             return part.spelled or _port(part)
         case SetInterface(name, physdev):
@@ -62,6 +83,12 @@ def _part(part: Part) -> str:
             return name
         case _:
             assert_never(part)
+
+
+@lru_cache(maxsize=512)
+def _length(mask: int) -> int:
+    """The length of a prefix, which every network in a set is."""
+    return mask.bit_count()
 
 
 def _port(port: SetPort) -> str:
