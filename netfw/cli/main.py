@@ -21,6 +21,8 @@ VERBS = {
     "explain": "say how a packet goes through rules or a policy, and which rule decides",
     "compile": "print the iptables rules of a policy",
     "init": "write a starting policy for this host",
+    "lock": "resolve the host names of a policy into its lock file, and say what changed",
+    "facts": "print what a policy may ask of this host, for --facts on another one",
     "path": "print the documented order of tables and hooks, and its refinements",
     "marks": "say what a packet mark means",
 }

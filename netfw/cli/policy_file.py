@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from netfw.errors import PolicyError, UsageError
 
 if TYPE_CHECKING:
+    from netfw.host.host_surroundings import HostSurroundings
     from netfw.policy.document import Given
     from netfw.policy.model import Policy
 
@@ -17,7 +19,7 @@ POLICY_HELP = "a policy file, a folder of them, or - for standard input"
 
 
 def add_variables(parser: argparse.ArgumentParser) -> None:
-    """Describe the options that give values to the variables of a policy."""
+    """Describe the options of every verb that reads a policy: what it is read with."""
     parser.add_argument(
         "--var",
         action="append",
@@ -28,14 +30,59 @@ def add_variables(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--vars", metavar="FILE", help="set variables from a YAML file of names and values"
     )
+    parser.add_argument(
+        "--facts",
+        metavar="FILE",
+        help="believe this file, which 'netfw facts' has written, instead of looking at the "
+        "interfaces of this host",
+    )
+    parser.add_argument(
+        "--lock", metavar="FILE", help="the lock file of host names; default: POLICY.lock"
+    )
+    parser.add_argument(
+        "--locked", action="store_true", help="resolve no host name: all must be locked"
+    )
 
 
 def read_policy(name: str, arguments: argparse.Namespace | None = None) -> Policy:
     """The policy in a file, in a folder, or on standard input for ``-``.
 
-    ``arguments`` are those of a parser that went through ``add_variables``. Raises PolicyError
-    for what is wrong with the policy, and UsageError for a variable that cannot be understood.
+    ``arguments`` are those of a parser that went through ``add_variables``. Host names that are
+    not in the lock file are resolved and added to it. Raises PolicyError for what is wrong with
+    the policy, UsageError for a variable that cannot be understood, and HostError where the lock
+    file cannot be written.
     """
+    around = surroundings_of(name, arguments)
+    policy = load_policy(name, arguments, around)
+    added = around.added
+    if added:
+        around.save()
+        print(f"{around.lock}: added {', '.join(sorted(added))}", file=sys.stderr)
+    return policy
+
+
+def surroundings_of(
+    name: str, arguments: argparse.Namespace | None, *, anew: bool = False
+) -> HostSurroundings:
+    """What a policy of this name may ask of the host; ``anew`` resolves every host name."""
+    from netfw.host.host_surroundings import HostSurroundings
+    from netfw.host.lock_file import lock_name
+
+    lock = None if name == "-" else lock_name(name)
+    if arguments is None:
+        return HostSurroundings(None, lock)
+    return HostSurroundings(
+        arguments.facts,
+        arguments.lock or lock,
+        may_resolve=not arguments.locked,
+        anew=anew,
+    )
+
+
+def load_policy(
+    name: str, arguments: argparse.Namespace | None, around: HostSurroundings
+) -> Policy:
+    """The same with given surroundings, whose lock file stays as it is."""
     from netfw.host.policy_files import STDIN, PolicyFiles, files_of_folder
     from netfw.policy.document import NOTHING_GIVEN
     from netfw.policy.library import LibraryFault
@@ -53,7 +100,7 @@ def read_policy(name: str, arguments: argparse.Namespace | None = None) -> Polic
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        return load_files(names, PolicyFiles(), given, names[0] if name == "-" else name)
+        return load_files(names, PolicyFiles(), given, names[0] if name == "-" else name, around)
     finally:
         gc.freeze()
         if was_enabled:

@@ -7,26 +7,25 @@ from collections.abc import Sequence
 from netfw.errors import Where
 from netfw.ir.mark import parse_word
 from netfw.ir.mark_field import MarkField
-from netfw.ir.net import Net
 from netfw.policy.check_criteria import check_criteria
 from netfw.policy.defaults import Defaults
-from netfw.policy.definitions import Definitions
 from netfw.policy.document import NOTHING_GIVEN, VERSION, Given, read_document
 from netfw.policy.faults import Faults
 from netfw.policy.fields import Fields, read_fields, read_word
 from netfw.policy.library import Library, Texts
 from netfw.policy.model import Policy
 from netfw.policy.names import RESERVED_NAMES, Names
-from netfw.policy.net_literal import is_net_literal, read_net
 from netfw.policy.read_assert import read_assertions
 from netfw.policy.read_defaults import read_defaults
 from netfw.policy.read_endpoints import read_endpoints
 from netfw.policy.read_failsafes import default_failsafes, read_failsafes
 from netfw.policy.read_nat import read_nat
+from netfw.policy.read_nets import read_net_definitions
 from netfw.policy.read_policies import read_policies
 from netfw.policy.read_services import read_services
 from netfw.policy.read_tiers import read_tiers
 from netfw.policy.source import Node
+from netfw.policy.surroundings import NOTHING_KNOWN, Surroundings
 from netfw.policy.zones import Zones
 
 
@@ -39,11 +38,16 @@ def load(text: str, file: str, given: Given = NOTHING_GIVEN) -> Policy:
 
 
 def load_files(
-    names: Sequence[str], library: Library, given: Given = NOTHING_GIVEN, called: str = ""
+    names: Sequence[str],
+    library: Library,
+    given: Given = NOTHING_GIVEN,
+    called: str = "",
+    surroundings: Surroundings = NOTHING_KNOWN,
 ) -> Policy:
     """Read a policy from the texts with these names, at least one, and what they include.
 
-    ``called`` is what messages call the whole. Raises PolicyError with every fault, file by file.
+    ``called`` is what messages call the whole; ``surroundings`` answer what the policy asks of its
+    host and of names. Raises PolicyError with every fault, file by file.
     """
     called = called or names[0]
     faults = Faults()
@@ -51,23 +55,24 @@ def load_files(
     if fields is None:
         faults.raise_if_any()
         raise AssertionError("a file that cannot be read has a fault")
-    policy = _read_policy(fields, called, faults)
+    policy = _read_policy(fields, called, library, surroundings, faults)
     faults.raise_if_any()
     return policy
 
 
-def _read_policy(fields: Fields, file: str, faults: Faults) -> Policy:
+def _read_policy(
+    fields: Fields, file: str, library: Library, surroundings: Surroundings, faults: Faults
+) -> Policy:
     fields.require("version", f"start the file with 'version: {VERSION}'")
     marks = fields.entry("marks")
     field = MarkField() if marks is None else _read_marks(marks.value, faults)
     field_where = Where(file) if marks is None else marks.key.where
-    nets: Definitions[Net] = Definitions("net", read_net, is_net_literal, {}, faults)
-    nets_node = fields.find("nets")
-    if nets_node is not None:
-        nets.read(nets_node, RESERVED_NAMES)
+    nets = read_net_definitions(fields.find("nets"), library, surroundings, faults)
     before = len(faults)
     endpoints_node, zones_node = fields.find("endpoints"), fields.find("zones")
-    endpoints = read_endpoints(endpoints_node, nets, faults) if endpoints_node else {}
+    endpoints = (
+        read_endpoints(endpoints_node, nets, surroundings, faults) if endpoints_node else {}
+    )
     zones = Zones(endpoints, faults, are_all_there=len(faults) == before)
     if zones_node is not None:
         zones.read(zones_node, RESERVED_NAMES, faults)

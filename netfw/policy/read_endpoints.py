@@ -10,9 +10,11 @@ from netfw.policy.definitions import Definitions
 from netfw.policy.endpoint import Endpoint, EndpointKind
 from netfw.policy.faults import Faults
 from netfw.policy.fields import check_name, read_entries, read_fields, read_flag, read_words
+from netfw.policy.interface_search import look_for_interfaces
 from netfw.policy.names import RESERVED_NAMES
 from netfw.policy.selector import LABEL_KEY, LABEL_VALUE
-from netfw.policy.source import Entry, Node, Scalar, describe
+from netfw.policy.source import Entry, Mapping, Node, Scalar, describe
+from netfw.policy.surroundings import Surroundings
 
 # Linux takes nearly any byte (dev_valid_name in net/core/dev.c); these cover every name that
 # tools give, and none that a shell, iptables or a reader could take for something else.
@@ -22,19 +24,25 @@ _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\+?")
 _KEYS = (*(kind.value for kind in EndpointKind), "labels", "nets", "optional")
 
 
-def read_endpoints(node: Node, nets: Definitions[Net], faults: Faults) -> dict[str, Endpoint]:
+def read_endpoints(
+    node: Node, nets: Definitions[Net], surroundings: Surroundings, faults: Faults
+) -> dict[str, Endpoint]:
     """Read all endpoints by name; those at fault are left out where they mean nothing at all."""
     taken = _TakenInterfaces(faults)
     endpoints: dict[str, Endpoint] = {}
     for entry in read_entries(node, "endpoints", faults):
-        endpoint = _read_endpoint(entry, taken, nets, faults)
+        endpoint = _read_endpoint(entry, taken, nets, surroundings, faults)
         if check_name(entry.key, "the name of an endpoint", RESERVED_NAMES, faults) and endpoint:
             endpoints[endpoint.name] = endpoint
     return endpoints
 
 
 def _read_endpoint(
-    entry: Entry, taken: _TakenInterfaces, nets: Definitions[Net], faults: Faults
+    entry: Entry,
+    taken: _TakenInterfaces,
+    nets: Definitions[Net],
+    surroundings: Surroundings,
+    faults: Faults,
 ) -> Endpoint | None:
     name = entry.key.text
     fields = read_fields(entry.value, _KEYS, f"endpoint '{name}'", faults)
@@ -51,7 +59,13 @@ def _read_endpoint(
         return None
     kind = given[0]
     node = fields.find(kind.value)
-    words = read_words(node, f"'{kind.value}'", faults) if node is not None else ()
+    optional = fields.find("optional")
+    is_optional = optional is not None and read_flag(optional, "'optional'", faults)
+    words: tuple[Scalar, ...] = ()
+    if isinstance(node, Mapping) and kind is EndpointKind.HOST:
+        words = look_for_interfaces(node, surroundings, faults, is_optional=is_optional)
+    elif node is not None:
+        words = read_words(node, f"'{kind.value}'", faults)
     # an endpoint keeps interfaces at fault, so that its rules can still be read for more faults
     interfaces = tuple(word.text for word in words)
     for word in words:
@@ -59,9 +73,6 @@ def _read_endpoint(
             taken.take(word, name)
     labels = fields.find("labels")
     behind = fields.find("nets")
-    optional = fields.find("optional")
-    if optional is not None:
-        read_flag(optional, "'optional'", faults)
     return Endpoint(
         name,
         kind,

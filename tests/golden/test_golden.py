@@ -11,27 +11,17 @@ import pytest
 from netfw.compiler.pipeline import compile_policy
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Ruleset
-from netfw.policy.library import Texts
-from netfw.policy.model import Policy
-from netfw.policy.read import load_files
 from netfw.render.ipset import render_sets
 from netfw.render.restore import render_ruleset
+from tests.golden.cases import CASES, policy_of
 from tests.protocol_names import with_numbers
 
 HERE = Path(__file__).parent
-CASES = sorted(path.parent.name for path in HERE.glob("*/policy.yaml"))
 PROGRAMS = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 
 
 def compiled(case: str, family: Family) -> Ruleset:
     return compile_policy(policy_of(case)).rulesets[family]
-
-
-def policy_of(case: str) -> Policy:
-    """The policy of a case, whose other files are those beside it."""
-    folder = HERE / case
-    texts = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.yaml")}
-    return load_files(("policy.yaml",), Texts(texts))
 
 
 @pytest.mark.parametrize("family", Family)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from netfw.cli.policy_file import read_policy
 from netfw.compiler.pipeline import compile_policy
 from netfw.ir.names import Backend, Family
 from netfw.prove.proof import prove
@@ -14,15 +11,13 @@ from netfw.verify.progress import NoProgress
 from netfw.verify.result import Result
 from netfw.verify.session import run_task
 from netfw.verify.verify import policy_task
+from tests.golden.cases import CASES, policy_of
 from tests.reread import reread
-
-HERE = Path(__file__).parent
-CASES = sorted(path.parent.name for path in HERE.glob("*/policy.yaml"))
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_rules_say_what_the_policy_says(case: str) -> None:
-    policy = read_policy(str(HERE / case / "policy.yaml"))
+    policy = policy_of(case)
     # as text and back, so that what is proved is what is loaded
     rulesets = {
         family: reread(ruleset) for family, ruleset in compile_policy(policy).rulesets.items()
@@ -37,7 +32,7 @@ def test_rules_say_what_the_policy_says(case: str) -> None:
 @pytest.mark.parametrize("backend", Backend, ids=str)
 @pytest.mark.parametrize("case", CASES)
 def test_the_kernel_does_what_the_policy_says(case: str, backend: Backend, family: Family) -> None:
-    policy = read_policy(str(HERE / case / "policy.yaml"))
+    policy = policy_of(case)
     run = run_task(policy_task(policy, backend, family), NoProgress())
     assert run.result is Result.AGREE, [*run.differences, *run.inconclusive, run.missing]
     assert run.comparisons

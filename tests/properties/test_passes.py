@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from netfw.cli.policy_file import read_policy
 from netfw.compiler import fold_sets as fold_module
 from netfw.compiler.pipeline import OPTIMISING, compile_policy
 from netfw.ir.ipset import IpSet
@@ -17,6 +16,7 @@ from netfw.ir.names import Family
 from netfw.ir.ruleset import Ruleset
 from netfw.policy.read import load
 from netfw.prove.proof import prove
+from tests.golden.cases import policy_of
 from tests.reread import reread
 
 from .random_policies import long_policies, policies
@@ -31,7 +31,7 @@ PASSES = sorted(OPTIMISING, key=lambda each: each.__name__)
 @pytest.mark.parametrize("one", PASSES, ids=lambda one: one.__name__)
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.parent.name)
 def test_golden_rules_do_the_same_without_the_pass(path: Path, one: Any) -> None:
-    policy = read_policy(str(path))
+    policy = policy_of(path.parent.name)
     plain, optimised = compile_policy(policy, without=(one,)), compile_policy(policy)
     for family in Family:
         assert [*unlike(plain.rulesets[family], reread(optimised.rulesets[family]))] == []

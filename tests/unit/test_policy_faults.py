@@ -88,7 +88,7 @@ NETS = {
     "[]": ("3:6", "net 'a' is an empty list"),
     "[[10.0.0.0/8]]": ("3:7", "net 'a' must be a word or a list, not a list"),
     "a": ("3:6", "net 'a' contains itself"),
-    "{x: y}": ("3:6", "net 'a' must be a word or a list, not a mapping"),
+    "{x: y}": ("3:7", "unknown key 'x' in a net"),
 }
 
 SERVICES = {

@@ -1,0 +1,53 @@
+"""What a policy may ask of the world around it. Where the answers come from is not known here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from netfw.ir.net import Net
+from netfw.policy.host_names import HostNames
+
+
+class SurroundingsFault(Exception):
+    """An answer that cannot be had: the problem, and a hint."""
+
+    def __init__(self, problem: str, hint: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.hint = hint
+
+
+class Surroundings(Protocol):
+    """Answers what names stand for outside the policy; asked only where the policy needs it."""
+
+    def host_names(self) -> HostNames:
+        """The interfaces of the host that the policy is for; raises SurroundingsFault."""
+
+    def addresses_of(self, name: str) -> tuple[Net, ...]:
+        """The addresses of a host name, at least one; raises SurroundingsFault."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Answers that are at hand."""
+
+    names: HostNames | None = None
+    addresses: Mapping[str, tuple[Net, ...]] = field(default_factory=dict)
+
+    def host_names(self) -> HostNames:
+        """The interfaces; raises SurroundingsFault."""
+        if self.names is None:
+            raise SurroundingsFault("nothing is known of the host that this policy is for")
+        return self.names
+
+    def addresses_of(self, name: str) -> tuple[Net, ...]:
+        """The addresses; raises SurroundingsFault."""
+        found = self.addresses.get(name)
+        if not found:
+            raise SurroundingsFault(f"no address is known of '{name}'")
+        return found
+
+
+NOTHING_KNOWN = Known()
