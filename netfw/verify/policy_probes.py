@@ -26,6 +26,7 @@ from netfw.verify.circumstances import (
     outside,
 )
 from netfw.verify.layout import Layout, Link
+from netfw.verify.loopback_probes import probe_loopback
 from netfw.verify.probe import Expected
 from netfw.verify.probe_writer import ProbeWriter, Staged, Way
 from netfw.verify.sample import (
@@ -309,7 +310,7 @@ def _probe_defaults(writer: ProbeWriter) -> None:
         for leaves_by in links
         if came_by is not leaves_by
     ][: 10 * _LINK_PAIRS_TRIED]
-    writer.over_loopback("default this host -> this host", ODD_PORT)
+    probe_loopback(writer)
     smuggled = writer.policy.field.mask
     for way in ways:
         group = f"default {' -> '.join(name or 'this host' for name in way.interfaces)}"

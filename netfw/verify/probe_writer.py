@@ -15,7 +15,6 @@ from netfw.policy.judge import Judge, Verdict
 from netfw.policy.model import Policy
 from netfw.policy.translation import DnatPolicy
 from netfw.traverse.connection import ICMP_ERRORS, Conntrack
-from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.situation import Path, Phase
 from netfw.verify.circumstances import PLAIN, Circumstances
@@ -23,13 +22,12 @@ from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Expected, Probe
 from netfw.verify.sample import ECHO_ANSWER, WITHOUT_PORTS_IN_CONNECTIONS, Kind
 
-_EXPECTED: dict[Verdict, Expected | None] = {
+EXPECTED: dict[Verdict, Expected | None] = {
     Verdict.ALLOWED: Expected.ACCEPTED,
     Verdict.DENIED: Expected.DENIED,
     Verdict.NOT_COVERED: Expected.NOT_COVERED,
     Verdict.UNDECIDED: None,
 }
-_LOOPBACK_ADDRESS = {Family.IPV4: 0x7F000001, Family.IPV6: 1}
 FIRST_SOURCE_PORT = 30000
 """Below, ports are those that a rule asks for."""
 UNUSED_PORT = 9
@@ -122,7 +120,7 @@ def _keeps(dnat: DnatPolicy) -> bool:
     return dnat.ports is not None and dnat.ports.first != dnat.ports.last
 
 
-_PHASES = {
+PHASES = {
     ConnectionState.NEW: Phase.FIRST,
     ConnectionState.INVALID: Phase.INVALID,
     ConnectionState.UNTRACKED: Phase.UNTRACKED,
@@ -256,53 +254,12 @@ class ProbeWriter:
             _described(packet, way),
             packet,
             way.path,
-            _PHASES[state],
+            PHASES[state],
             expected=expected,
             origin=origin,
         )
         self.probes.append(probe)
         return Staged(probe, way, self._masqueraded(translated, way))
-
-    def over_loopback(self, group: str, port: int) -> None:
-        """A UDP packet of this host to itself: it leaves by lo and comes in by lo."""
-        number = len(self.probes) + 1
-        if number > MAX_PROBES:
-            return
-        address = _LOOPBACK_ADDRESS[self.family]
-        packet = Packet(
-            self.family, address, address, UDP, self.next_source_port, port, user=0, group=0
-        )
-        out = Flow(
-            self.family,
-            "",
-            LOOPBACK,
-            address,
-            address,
-            UDP,
-            port,
-            source_port=packet.source_port,
-            mark=0,
-            hardware=-1,
-            user=0,
-            group=0,
-            clock=self.clock,
-        )
-        verdict = self.judge.judge(out).verdict
-        if verdict is not Verdict.DENIED:
-            # the field is cleared on the way in: what counts is what is said there
-            back = replace(out, in_interface=LOOPBACK, out_interface="")
-            verdict = self.judge.judge(back).verdict
-        self.probes.append(
-            Probe(
-                number,
-                group,
-                str(packet),
-                packet,
-                Path.LOOPBACK,
-                Phase.FIRST,
-                expected=_EXPECTED[verdict],
-            )
-        )
 
     def answer(self, staged: Staged) -> None:
         """The answer to an accepted first packet, and the packet that follows the answer.
@@ -440,4 +397,4 @@ class ProbeWriter:
         if arrived is not None:
             before = self._flow(arrived, way, state, translated=False)
             flow = replace(flow, arrived=before)
-        return _EXPECTED[self.judge.judge(flow).verdict]
+        return EXPECTED[self.judge.judge(flow).verdict]
