@@ -93,7 +93,7 @@ def test_interface_that_is_not_there_is_a_fault_unless_it_is_optional() -> None:
     ("endpoint", "place", "problem"),
     [
         ("{host: {}}", "2:23", "an interface is described by one 'address' or 'default-route'"),
-        ("{host: {adress: 10.0.0.1}}", "2:24", "unknown key 'adress' in 'host'"),
+        ("{host: {addr: 10.0.0.1}}", "2:24", "unknown key 'addr' in 'host'"),
         ("{host: {default-route: yes}}", "2:39", "'default-route' cannot be 'yes'"),
         ("{host: {address: eth0}}", "2:33", "'eth0' is not an address"),
         ("{host: {address: 10.0.0.1/8}}", "2:33", "'10.0.0.1/8' is not an address"),
