@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
 from netfw.ir.match import IcmpMatch, ProtocolMatch
@@ -9,6 +11,7 @@ from netfw.ir.names import Family, TableName
 from netfw.ir.protocols import ICMPV6, TCP
 from netfw.ir.ruleset import Chain, Origin, Rule
 from netfw.ir.target import Ct, Goto, Jump, Reject, SetMark
+from netfw.policy.reject_kind import RejectKind
 
 _NEIGHBOUR_TYPES = (
     (133, "router-solicitation"),
@@ -37,6 +40,7 @@ def build_verdicts(draft: Draft) -> Draft:
             Chain(chain_name.DENY, (_mark(draft, "deny"),)),
             _pass_chain(draft),
             _reject_chain(draft),
+            *_answer_chains(draft),
         ):
             if _is_called(draft, table, chain.name):
                 draft = draft.with_chains(table, chain)
@@ -82,6 +86,20 @@ def _reject_chain(draft: Draft) -> Chain:
             make_rule(origin, Reject(_UNREACHABLE[draft.family])),
         ),
     )
+
+
+def _answer_chains(draft: Draft) -> Iterator[Chain]:
+    """The same with one certain answer."""
+    for kind in RejectKind:
+        answer = kind.answer(draft.family)
+        if answer is None:
+            continue
+        origin = Origin(
+            draft.file, f"verdict/reject-{kind.value}", f"the sender is told {kind.value}"
+        )
+        only = (ProtocolMatch(TCP),) if kind is RejectKind.TCP_RESET else ()
+        rules = (_mark(draft, "deny"), make_rule(origin, Reject(answer), *only))
+        yield Chain(chain_name.chain_of_answer(kind), rules)
 
 
 def _neighbour_chain(draft: Draft) -> Chain:

@@ -8,6 +8,7 @@ import hashlib
 from netfw.ir.names import MAX_CHAIN_NAME
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX
 from netfw.policy.endpoint import Direction, Endpoint
+from netfw.policy.reject_kind import RejectKind
 from netfw.policy.tier import Acts, Tier
 
 ALLOW = OWN_CHAIN_PREFIX + "ALLOW"
@@ -67,6 +68,12 @@ def chain_of_tier(stage: str, tier: Tier) -> str:
     Names in a policy are in lower case, so that ``-T-`` can be no part of one.
     """
     return _name("", f"{stage.removeprefix(OWN_CHAIN_PREFIX)}-T-{tier.name}")
+
+
+def chain_of_answer(kind: RejectKind) -> str:
+    """The chain that rejects with a certain answer: ``NETFW-REJECT-host``. In small letters, as
+    names of the language are, and short: the longest would not fit."""
+    return f"{REJECT}-{kind.value.removesuffix('-unreachable').removesuffix('-prohibited')}"
 
 
 def chain_of_rule(identity: str) -> str:

@@ -15,7 +15,7 @@ from netfw.compiler.term import ANY_PAIR, InterfacePair
 from netfw.ir.match import Match
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Chain, Rule
-from netfw.ir.target import Goto, Jump, Log, Return, Target
+from netfw.ir.target import Goto, Jump, Log, NoTarget, Return, Target
 from netfw.policy.rule import PREFIX_END, Action, PolicyRule
 
 _VERDICT_CHAINS = {
@@ -55,7 +55,7 @@ def compile_rule(
     conditions = rule.conditions(draft.family)
     if conditions is None:
         return ()
-    if conditions.is_plain:
+    if conditions.is_plain and rule.action is not Action.COUNT:
         return (
             LateRule(
                 _limit(rule),
@@ -99,10 +99,14 @@ def chain_of(rule: PolicyRule, family: Family, place: Place) -> Chain:
 def _target(rule: PolicyRule, place: Place) -> Target:
     if rule.log is not None:
         return Log(prefix=rule.log.prefix + PREFIX_END)
+    if rule.action is Action.COUNT:
+        return NoTarget()
     if rule.action is Action.PASS:
         return Goto(chain_name.PASS) if place.is_called else Return()
     if rule.action is Action.REJECT and not place.can_reject:
         return Goto(chain_name.DENY)
+    if rule.reject_kind is not None:
+        return Goto(chain_name.chain_of_answer(rule.reject_kind))
     return Goto(_VERDICT_CHAINS[rule.action])
 
 

@@ -47,7 +47,7 @@ class SourceMap:
             return None
         return self.find(comment.removeprefix(OWN_COMMENT_PREFIX))
 
-    def to_json(self) -> dict[str, dict[str, str | int]]:
+    def to_json(self) -> dict[str, dict[str, object]]:
         """Plain data for a JSON file, keyed by identity."""
         return {
             origin.identity: {
@@ -55,6 +55,7 @@ class SourceMap:
                 "line": origin.where.line,
                 "column": origin.where.column,
                 "text": origin.text,
+                **({"notes": dict(origin.notes)} if origin.notes else {}),
             }
             for origin in self.origins
         }
@@ -73,7 +74,16 @@ class SourceMap:
                     "column": int(column),
                     "text": str(text),
                 } if isinstance(identity, str):
-                    origins.append(Origin(Where(file, line, column), identity, text))
+                    notes = _notes_of(identity, entry.get("notes", {}))
+                    origins.append(Origin(Where(file, line, column), identity, text, notes))
                 case _:
                     raise ValueError(f"source map entry {identity!r} is not understood")
         return cls(tuple(origins))
+
+
+def _notes_of(identity: str, data: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(data, dict) or not all(
+        isinstance(word, str) for pair in data.items() for word in pair
+    ):
+        raise ValueError(f"the notes of source map entry {identity!r} are not understood")
+    return tuple(data.items())

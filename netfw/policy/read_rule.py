@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netfw.errors import Where
+from netfw.ir.protocols import TCP
 from netfw.ir.ruleset import Origin
 from netfw.policy.criteria import Criteria
 from netfw.policy.endpoint import Direction
-from netfw.policy.faults import Faults
+from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import Fields, check_name, read_fields, read_word
 from netfw.policy.identity import Draft
 from netfw.policy.names import RESERVED_RULE_NAMES, Names
 from netfw.policy.read_criteria import CRITERIA_KEYS, describe_families, read_criteria
 from netfw.policy.read_log import read_log
+from netfw.policy.reject_kind import RejectKind
 from netfw.policy.rule import Action, LogSettings, PolicyRule
 from netfw.policy.service_literal import ANY_WORD
 from netfw.policy.source import Mapping, Node, written_form
 
 _ACTIONS = {action.value: action for action in Action}
-_KEYS = (*_ACTIONS, *CRITERIA_KEYS, "name")
+_NOTE_KEYS = ("owner", "ticket", "note")
+_KEYS = (*_ACTIONS, *CRITERIA_KEYS, "with", "name", *_NOTE_KEYS)
+_LONGEST_NOTE = 1000
+"""Characters of what is noted beside a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +35,10 @@ class RuleDraft:
     action: Action
     criteria: Criteria
     log: LogSettings | None
+    reject_kind: RejectKind | None
     where: Where
     text: str
+    notes: tuple[tuple[str, str], ...]
     draft: Draft
 
     def named(self, identity: str) -> PolicyRule:
@@ -38,8 +46,9 @@ class RuleDraft:
         return PolicyRule(
             self.action,
             self.criteria,
-            Origin(self.where, identity, self.text),
+            Origin(self.where, identity, self.text, self.notes),
             self.log,
+            self.reject_kind,
         )
 
 
@@ -63,6 +72,8 @@ def read_rule(
     if action is Action.LOG:
         log, service = read_log(value, policy_name, faults)
     read = read_criteria(fields, service, action.value, names, faults)
+    reject_kind = _read_reject_kind(fields, action, read.criteria, faults)
+    notes = tuple(_read_notes(fields, faults))
     if len(faults) > before:
         return None
     if not read.criteria.families:
@@ -78,14 +89,17 @@ def read_rule(
         read.sources,
         read.destinations,
         [log.prefix, log.rate, log.unit] if log else [],
+        *([["with", reject_kind.value]] if reject_kind else []),
         *read.further,
     ]
     return RuleDraft(
         action,
         read.criteria,
         log,
+        reject_kind,
         node.where,
         written_form(node)[1:-1],
+        notes,
         Draft(action.value, meaning, name),
     )
 
@@ -99,6 +113,52 @@ def read_rule_name(fields: Fields, faults: Faults) -> str | None:
     return None
 
 
+def _read_reject_kind(
+    fields: Fields, action: Action, criteria: Criteria, faults: Faults
+) -> RejectKind | None:
+    node = fields.find("with")
+    word = None if node is None else read_word(node, "'with'", faults)
+    if word is None:
+        return None
+    choices = [kind.value for kind in RejectKind]
+    if action is not Action.REJECT:
+        faults.add(word.where, f"'with' beside '{action.value}'", "only 'reject' sends an answer")
+    elif word.text not in choices:
+        hint = did_you_mean(word.text, choices, f"it is one of {', '.join(choices)}")
+        faults.add(word.where, f"'with' cannot be '{word.text}'", hint)
+    else:
+        kind = RejectKind(word.text)
+        if kind is RejectKind.TCP_RESET and any(
+            traffic.protocol != TCP for traffic in criteria.traffic
+        ):
+            faults.add(
+                word.where,
+                "'tcp-reset' answers tcp only, and the service is more than that",
+                "name services of tcp, or leave 'with' out: tcp is answered with a reset then",
+            )
+        for family in criteria.families:
+            if kind.answer(family) is None:
+                faults.add(
+                    word.where,
+                    f"{family} has no answer '{kind.value}'",
+                    f"add 'ip: 4', or use another answer for {family}",
+                )
+        return kind
+    return None
+
+
+def _read_notes(fields: Fields, faults: Faults) -> Iterator[tuple[str, str]]:
+    """What people want to know of a rule; it is kept with what was applied."""
+    for key in _NOTE_KEYS:
+        node = fields.find(key)
+        word = None if node is None else read_word(node, f"'{key}'", faults)
+        if word is None:
+            continue
+        if len(word.text) > _LONGEST_NOTE:
+            faults.add(word.where, f"'{key}' is longer than {_LONGEST_NOTE} characters")
+        yield key, word.text
+
+
 def _read_action(fields: Fields, faults: Faults) -> Action | None:
     given = [action for word, action in _ACTIONS.items() if fields.find(word) is not None]
     if len(given) == 1:
@@ -108,6 +168,8 @@ def _read_action(fields: Fields, faults: Faults) -> Action | None:
         faults.add(fields.where, f"a rule does one thing, not {words}", "make two rules of it")
     else:
         faults.add(
-            fields.where, "a rule lacks what it does", "start it with allow, deny, reject or log"
+            fields.where,
+            "a rule lacks what it does",
+            "start it with allow, deny, reject, log, count or pass",
         )
     return None

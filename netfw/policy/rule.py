@@ -12,25 +12,28 @@ from netfw.ir.names import Family
 from netfw.ir.ruleset import Origin
 from netfw.policy.conditions import Conditions
 from netfw.policy.criteria import Criteria
+from netfw.policy.reject_kind import RejectKind
 
 PREFIX_END = ": "
 """What stands between the prefix of a log line and the kernel's words."""
 
 
 class Action(Enum):
-    """What a rule does with the packets that it is about. All but LOG decide."""
+    """What a rule does with the packets that it is about. All but LOG and COUNT decide."""
 
     ALLOW = "allow"
     DENY = "deny"
     REJECT = "reject"
     LOG = "log"
+    COUNT = "count"
+    """Nothing: the kernel counts the packets, and the next rule is asked."""
     PASS = "pass"
     """On to the next tier."""
 
     @property
     def decides(self) -> bool:
         """Whether no later rule of the stage is asked."""
-        return self is not Action.LOG
+        return self not in (Action.LOG, Action.COUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class LogSettings:
 class PolicyRule:
     """One rule of an ``ingress``, ``egress`` or ``forward`` list.
 
-    ``criteria`` say which packets it is about.
+    ``criteria`` say which packets it is about. ``reject_kind`` is how a rejected packet is
+    answered, None for a reset where it is TCP, and otherwise for an unreachable port.
     ``origin.identity`` is the stable name that the compiled rules carry in their comments.
     """
 
@@ -57,6 +61,7 @@ class PolicyRule:
     criteria: Criteria
     origin: Origin
     log: LogSettings | None = None
+    reject_kind: RejectKind | None = None
 
     @property
     def identity(self) -> str:

@@ -139,6 +139,7 @@ class _StageLint:
                         those,
                         those & behind.allowed,
                         those & behind.rejected,
+                        {kind: those & part for kind, part in behind.answered.items()},
                         {what: those & logged for what, logged in behind.logged.items()},
                         space.false,
                     )
@@ -164,8 +165,9 @@ class _StageLint:
             Action.ALLOW: allowed,
             # what no early rule speaks of is left to the stages behind
             Action.DENY: denied & rest.decided if is_early else denied,
-            Action.REJECT: rest.rejected,
+            Action.REJECT: rest.answered.get(rule.reject_kind, space.false),
             Action.LOG: space.false,
+            Action.COUNT: space.false,
             Action.PASS: ~space.any_of(differ),
         }[rule.action]
         logged = space.any_of(rest.logged.values())
@@ -178,7 +180,7 @@ class _StageLint:
 def _of_rules(policy: Policy, uses: Mapping[int, _Use]) -> Iterator[Finding]:
     same: dict[object, list[PolicyRule]] = {}
     for name, side, rule in _listed(policy):
-        key = (name, side, rule.action, _as_sets(rule.criteria), rule.log)
+        key = (name, side, rule.action, _as_sets(rule.criteria), rule.log, rule.reject_kind)
         same.setdefault(key, []).append(rule)
     for first, *others in same.values():
         yield from _of_rule(first, uses.get(id(first)), has_duplicate=bool(others))

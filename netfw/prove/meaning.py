@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from netfw.ir.match import LimitMatch
 from netfw.ir.target import Log, Target
+from netfw.policy.reject_kind import RejectKind
 from netfw.policy.rule import PREFIX_END, Action, LogSettings, PolicyRule
 from netfw.prove.space import Bdd, Space
 from netfw.prove.summary import Effect, LogEffect
@@ -33,6 +34,8 @@ class Outcome:
     decided: Bdd
     allowed: Bdd
     rejected: Bdd
+    answered: dict[RejectKind | None, Bdd]
+    """Those that are rejected, by the answer that the rule says."""
     logged: dict[Effect, Bdd]
     passed: Bdd
     """Decided too: they go on to the next tier."""
@@ -41,7 +44,7 @@ class Outcome:
 def nothing_decided(space: Space) -> Outcome:
     """The outcome of no rules."""
     nobody = space.false
-    return Outcome(nobody, nobody, nobody, {}, nobody)
+    return Outcome(nobody, nobody, nobody, {}, {}, nobody)
 
 
 def outcome_of(space: Space, rule: PolicyRule, those: Bdd) -> Outcome:
@@ -49,11 +52,15 @@ def outcome_of(space: Space, rule: PolicyRule, those: Bdd) -> Outcome:
     nobody = space.false
     if rule.action is Action.LOG:
         assert rule.log is not None
-        return Outcome(nobody, nobody, nobody, {_log_effect(rule.log): those}, nobody)
+        return Outcome(nobody, nobody, nobody, {}, {_log_effect(rule.log): those}, nobody)
+    if rule.action is Action.COUNT:
+        return nothing_decided(space)
+    is_reject = rule.action is Action.REJECT
     return Outcome(
         those,
         those if rule.action is Action.ALLOW else nobody,
-        those if rule.action is Action.REJECT else nobody,
+        those if is_reject else nobody,
+        {rule.reject_kind: those} if is_reject else {},
         {},
         those if rule.action is Action.PASS else nobody,
     )
@@ -66,10 +73,15 @@ def then_outcome(first: Outcome, second: Outcome) -> Outcome:
     for what, those in second.logged.items():
         late = open_ & those
         logged[what] = logged[what] | late if what in logged else late
+    answered = dict(first.answered)
+    for kind, those in second.answered.items():
+        late = open_ & those
+        answered[kind] = answered[kind] | late if kind in answered else late
     return Outcome(
         first.decided | second.decided,
         first.allowed | (open_ & second.allowed),
         first.rejected | (open_ & second.rejected),
+        answered,
         logged,
         first.passed | (open_ & second.passed),
     )

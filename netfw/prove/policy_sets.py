@@ -184,16 +184,33 @@ class PolicySets:
         undecided = open_ & ~outcome.decided
         allowed |= open_ & outcome.allowed
         allowed |= undecided & self.stages.translated(stage)
-        rejected = open_ & outcome.rejected
+        can_answer = open_
         if stage.is_exit:
-            rejected &= ~space.flag(Field.DNAT)
-        tcp = space.equal(Field.PROTOCOL, TCP)
-        kinds: dict[Target, Bdd] = {
-            Reject("tcp-reset"): rejected & tcp,
-            Reject(PORT_UNREACHABLE[space.family]): rejected & ~tcp,
-        }
+            can_answer &= ~space.flag(Field.DNAT)
+        rejected = can_answer & outcome.rejected
+        kinds = self._answers(can_answer, outcome)
         effects = {what: open_ & those for what, those in outcome.logged.items()}
         return Meaning(allowed, ~allowed & ~rejected, kinds, effects)
+
+    def _answers(self, where: Bdd, outcome: Outcome) -> dict[Target, Bdd]:
+        """Rejected packets by the answer that they get."""
+        space = self.space
+        tcp = space.equal(Field.PROTOCOL, TCP)
+        found: dict[Target, Bdd] = {}
+        for kind, those in outcome.answered.items():
+            here = where & those
+            if here == space.false:
+                continue
+            if kind is not None:
+                answer = kind.answer(space.family)
+                assert answer is not None, "the reader refuses what a family cannot answer"
+                parts = {answer: here}
+            else:
+                parts = {"tcp-reset": here & tcp, PORT_UNREACHABLE[space.family]: here & ~tcp}
+            for word, part in parts.items():
+                target = Reject(word)
+                found[target] = found.get(target, space.false) | part
+        return found
 
     def _tiers(self, stage: Stage) -> Outcome:
         """What the tiers decide, one behind the other."""
