@@ -15,7 +15,11 @@ from netfw.cli.policy_file import POLICY_HELP, add_variables, read_policy
 from netfw.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from netfw.ir.names import Family
+
+_PARTS = ("rules", "sets", "routing", "settings")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,16 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_family(parser)
     parser.add_argument(
         "--only",
-        choices=("rules", "sets"),
-        help="print rules or sets alone, to be piped into the program that loads them",
+        choices=_PARTS,
+        help="print one part alone, to be piped into the program that loads it",
     )
     parser.add_argument(
         "--output",
         metavar="DIR",
-        help="write netfw.ipset, netfw.v4.rules and netfw.v6.rules there instead of printing; "
-        "sets are loaded first",
+        help="write netfw.ipset, netfw.v4.rules and netfw.v6.rules there instead of printing "
+        "(sets are loaded first), and where traffic is steered netfw.v4.routing, "
+        "netfw.v6.routing and netfw.sysctl",
     )
-    parser.add_argument("--json", action="store_true", help="rules, sets and source map as JSON")
+    parser.add_argument("--json", action="store_true", help="all parts and the source map as JSON")
     parser.add_argument(
         "--source-map",
         metavar="FILE",
@@ -47,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from netfw.compiler.pipeline import compile_policy
     from netfw.render.ipset import render_sets
     from netfw.render.restore import render_ruleset
+    from netfw.render.routing import render_routing, render_settings
 
     _check(arguments)
     # see netfw/cli/prove.py: many objects, hardly a cycle
@@ -54,14 +60,20 @@ def run(arguments: argparse.Namespace) -> int:
     compiled = compile_policy(read_policy(arguments.policy, arguments))
     rulesets = [compiled.rulesets[family] for family in chosen_families(arguments)]
     texts = [
-        _Text(ruleset.family, render_sets(ruleset.sets), render_ruleset(ruleset))
+        _Text(
+            ruleset.family,
+            render_sets(ruleset.sets),
+            render_ruleset(ruleset),
+            render_routing(compiled.routing[ruleset.family], ruleset.family),
+        )
         for ruleset in rulesets
     ]
+    settings = render_settings(compiled.settings)
     if arguments.source_map is not None:
         data = json.dumps(compiled.source_map.to_json(), indent=1)
         _write(Path(arguments.source_map), f"{data}\n", f"--source-map {arguments.source_map}")
     if arguments.output is not None:
-        _write_all(Path(arguments.output), texts)
+        _write_all(Path(arguments.output), texts, settings)
     elif arguments.json:
         json.dump(
             {
@@ -69,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
                 "mark_field": f"{compiled.field.mask:#x}",
                 "rules": {str(text.family.value): text.rules for text in texts},
                 "sets": {str(text.family.value): text.sets for text in texts},
+                "routing": {str(text.family.value): text.routing for text in texts},
+                "settings": settings,
                 "source_map": compiled.source_map.to_json(),
             },
             sys.stdout,
@@ -76,17 +90,19 @@ def run(arguments: argparse.Namespace) -> int:
         )
         sys.stdout.write("\n")
     else:
-        _print(texts, arguments.only)
+        _print(texts, settings, arguments.only)
     return int(ExitCode.OK)
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """What is to be loaded for a family; ``sets`` is empty where rules need none."""
+    """What is to be loaded for a family; ``sets`` and ``routing`` are empty where there is no
+    need of them."""
 
     family: Family
     sets: str
     rules: str
+    routing: str
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -94,26 +110,34 @@ def _check(arguments: argparse.Namespace) -> None:
         if arguments.output is not None and getattr(arguments, option):
             raise UsageError.at(f"--{option}", "nothing is printed with --output", "leave one out")
     if arguments.only and arguments.json:
-        raise UsageError.at("--only", "JSON has both", "leave one out")
+        raise UsageError.at("--only", "JSON has all parts", "leave one out")
 
 
-def _print(texts: list[_Text], only: str | None) -> None:
+def _print(texts: list[_Text], settings: str, only: str | None) -> None:
     """Sections with headings, where there is more than one."""
-    sections = []
-    for text in texts:
-        if text.sets and only != "rules":
-            sections.append((f"# {text.family}: sets, for ipset restore\n", text.sets))
-        if only != "sets":
-            what = "rules, for" if text.sets and only is None else "for"
-            heading = f"# {text.family}: {what} {_PROGRAMS[text.family.value]}\n"
-            sections.append((heading, text.rules))
-    for heading, section in sections:
+    sections = [section for text in texts for section in _sections(text)]
+    if settings:
+        sections.append(("settings", "# settings, for sysctl -p\n", settings))
+    sections = [section for section in sections if only in (None, section[0])]
+    for _, heading, section in sections:
         if len(sections) > 1:
             sys.stdout.write(heading)
         sys.stdout.write(section)
 
 
-def _write_all(directory: Path, texts: list[_Text]) -> None:
+def _sections(text: _Text) -> Iterator[tuple[str, str, str]]:
+    """The parts of a family in the order in which they are loaded, with headings."""
+    family = text.family
+    if text.sets:
+        yield "sets", f"# {family}: sets, for ipset restore\n", text.sets
+    what = "rules, for" if text.sets or text.routing else "for"
+    yield "rules", f"# {family}: {what} {_PROGRAMS[family.value]}\n", text.rules
+    if text.routing:
+        command = f"ip -{family.value} -batch -"
+        yield "routing", f"# {family}: routing, for {command}\n", text.routing
+
+
+def _write_all(directory: Path, texts: list[_Text], settings: str) -> None:
     """One file for each program that loads it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -122,7 +146,12 @@ def _write_all(directory: Path, texts: list[_Text]) -> None:
     place = f"--output {directory}"
     _write(directory / "netfw.ipset", "".join(text.sets for text in texts), place)
     for text in texts:
-        _write(directory / f"netfw.v{text.family.value}.rules", text.rules, place)
+        stem = f"netfw.v{text.family.value}"
+        _write(directory / f"{stem}.rules", text.rules, place)
+        if text.routing:
+            _write(directory / f"{stem}.routing", text.routing, place)
+    if settings:
+        _write(directory / "netfw.sysctl", settings, place)
 
 
 def _write(path: Path, text: str, place: str) -> None:

@@ -24,9 +24,19 @@ _EXIT = OWN_CHAIN_PREFIX + Hook.POSTROUTING.value
 
 def judge_later(draft: Draft) -> list[Rule]:
     """In filter OUTPUT: note what cannot be judged there, and let others have their say."""
-    origin = Origin(draft.file, "stage/later", "redirected: it leaves by another interface")
-    state = ConntrackMatch(frozenset({ConnectionState.DNAT}))
-    return [make_rule(origin, Goto(chain_name.LATE), state)]
+    origin = _later(draft)
+    rules = [
+        make_rule(origin, Goto(chain_name.LATE), ConntrackMatch(frozenset({ConnectionState.DNAT})))
+    ]
+    if draft.policy.steering.moves:
+        moved = MarkMatch(draft.policy.steering.field.no_way, negate=True)
+        rules.append(make_rule(origin, Goto(chain_name.LATE), moved))
+    return rules
+
+
+def _later(draft: Draft) -> Origin:
+    text = "redirected or steered: it leaves by another interface"
+    return Origin(draft.file, "stage/later", text)
 
 
 def build_exit(draft: Draft) -> Draft:
@@ -63,11 +73,10 @@ def _judge_late(draft: Draft, covered: list[Endpoint]) -> Draft:
             make_rule(origin, Goto(chain), *interface_matches((None, interface)))
             for interface in endpoint.interfaces
         ]
-    later = Origin(draft.file, "stage/later", "redirected: it leaves by another interface")
     return draft.with_chains(TableName.MANGLE, Chain(chain_name.LATE, tuple(rules))).with_rules(
         TableName.MANGLE,
         _EXIT,
-        into_chain(later, chain_name.LATE, MarkMatch(draft.field.scratch_set)),
+        into_chain(_later(draft), chain_name.LATE, MarkMatch(draft.field.scratch_set)),
         drop(draft),
     )
 

@@ -28,6 +28,13 @@ EARLY = {
     (Acts.PRE_DNAT, Direction.INGRESS): OWN_CHAIN_PREFIX + "PRE",
 }
 LATE = OWN_CHAIN_PREFIX + "LATE"
+STEER = {False: OWN_CHAIN_PREFIX + "STEER-IN", True: OWN_CHAIN_PREFIX + "STEER-OUT"}
+STEER_TABLES = {False: OWN_CHAIN_PREFIX + "TABLES-IN", True: OWN_CHAIN_PREFIX + "TABLES-OUT"}
+STEER_CLASSES = {False: OWN_CHAIN_PREFIX + "CLASSES-IN", True: OWN_CHAIN_PREFIX + "CLASSES-OUT"}
+"""Which table, and which class; True: of what this host sends."""
+STEER_NEW = OWN_CHAIN_PREFIX + "STEER-NEW"
+STEER_BROUGHT = OWN_CHAIN_PREFIX + "STEER-BROUGHT"
+STEER_KEEP = OWN_CHAIN_PREFIX + "STEER-KEEP"
 NEIGHBOUR = OWN_CHAIN_PREFIX + "NEIGHBOUR"
 FORWARD_STAGE = OWN_CHAIN_PREFIX + "FORWARD-STAGE"
 FORWARD_RULES = OWN_CHAIN_PREFIX + "FORWARD-RULES"
@@ -62,6 +69,21 @@ def chain_of_policy(policy_name: str, direction: Direction) -> str:
     return _name("P-", policy_name, suffix[direction])
 
 
+def chain_of_table(table: int, *, answers: bool) -> str:
+    """The chain that steers into a routing table: ``NETFW-TABLE-100``, ``NETFW-REPLIES-100``."""
+    return f"{OWN_CHAIN_PREFIX}{'REPLIES' if answers else 'TABLE'}-{table}"
+
+
+def chain_of_class(tc_class: int) -> str:
+    """The chain that steers into a class of tc: ``NETFW-CLASS-1-20``."""
+    return f"{OWN_CHAIN_PREFIX}CLASS-{text_of_class(tc_class)}"
+
+
+def text_of_class(tc_class: int) -> str:
+    """``1-20`` for class 1:20, in hexadecimal digits as tc has them."""
+    return f"{tc_class >> 16:x}-{tc_class & 0xFFFF:x}"
+
+
 def chain_of_tier(stage: str, tier: Tier) -> str:
     """The chain of a tier in a stage: ``NETFW-IN-wan-T-platform``.
 
@@ -79,6 +101,11 @@ def chain_of_answer(kind: RejectKind) -> str:
 def chain_of_rule(identity: str) -> str:
     """The chain with the exceptions of a rule: ``NETFW-X-public/office-ssh``."""
     return _name("X-", identity)
+
+
+def chain_of_entry(identity: str, *, of_class: bool) -> str:
+    """The chain with the exceptions of an entry of ``steer``, which may stand in two lists."""
+    return _name("XC-" if of_class else "X-", identity)
 
 
 def _name(prefix: str, name: str, suffix: str = "") -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from netfw.compiler.term import MULTIPORT_SLOTS
 from netfw.ir.mark import MaskedWord
-from netfw.ir.mark_field import MarkField
 from netfw.ir.match import (
     AddressMatch,
     IcmpMatch,
@@ -34,11 +33,14 @@ from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
 from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Rule
 from netfw.ir.target import (
     Accept,
+    Classify,
     Dnat,
     Drop,
     Log,
     Masquerade,
     Reject,
+    RestoreMark,
+    SetConnmark,
     SetMark,
     UnknownTarget,
 )
@@ -49,6 +51,8 @@ _NO_IN = frozenset({Hook.OUTPUT})
 _MAC_HOOKS = frozenset({Hook.PREROUTING, Hook.INPUT, Hook.FORWARD})
 _OWNER_HOOKS = frozenset({Hook.OUTPUT, Hook.POSTROUTING})
 _REJECT_HOOKS = frozenset({Hook.INPUT, Hook.FORWARD, Hook.OUTPUT})
+_CLASSIFY_HOOKS = frozenset({Hook.FORWARD, Hook.OUTPUT, Hook.POSTROUTING})
+"""xt_classify.c; it may stand in other tables too, mangle is where its readers look for it."""
 _DNAT_HOOKS = frozenset({Hook.PREROUTING, Hook.OUTPUT})
 _ICMP_OF = {"icmp": (ICMP, Family.IPV4), "icmp6": (ICMPV6, Family.IPV6)}
 
@@ -58,11 +62,14 @@ def check_rule(
     table: TableName,
     hooks: frozenset[Hook],
     family: Family,
-    field: MarkField,
+    owned: int,
     *,
     is_builtin: bool,
 ) -> Iterator[str]:
-    """What is wrong with a rule in a chain that these hooks reach, in sentences."""
+    """What is wrong with a rule in a chain that these hooks reach, in sentences.
+
+    ``owned`` are the bits of the marks that are ours.
+    """
     comment = rule.comment
     if rule.origin is None or comment is None or not rule.is_ours:
         yield "the rule does not say where it comes from"
@@ -74,8 +81,8 @@ def check_rule(
         (match.number for match in rule.matches if isinstance(match, ProtocolMatch)), None
     )
     for match in rule.matches:
-        yield from _check_match(match, protocol, hooks, family, field, is_builtin=is_builtin)
-    yield from _check_target(rule, protocol, table, hooks, family, field)
+        yield from _check_match(match, protocol, hooks, family, owned, is_builtin=is_builtin)
+    yield from _check_target(rule, protocol, table, hooks, family, owned)
 
 
 def _check_match(
@@ -83,7 +90,7 @@ def _check_match(
     protocol: int | None,
     hooks: frozenset[Hook],
     family: Family,
-    field: MarkField,
+    owned: int,
     *,
     is_builtin: bool,
 ) -> Iterator[str]:
@@ -103,8 +110,8 @@ def _check_match(
                 yield "a network of all addresses, which iptables does not keep"
         case MarkMatch(mark=mark):
             # bits of others may be asked for, but not some of both
-            if mark.mask & field.mask or mark.mask == 0 or not mark.can_match:
-                yield from _check_mark(mark, field)
+            if mark.mask & owned or mark.mask == 0 or not mark.can_match:
+                yield from _check_mark(mark, owned)
         case MacMatch():
             if not hooks <= _MAC_HOOKS:
                 yield "-m mac where no frame has come in"
@@ -138,11 +145,17 @@ def _check_target(
     table: TableName,
     hooks: frozenset[Hook],
     family: Family,
-    field: MarkField,
+    owned: int,
 ) -> Iterator[str]:
     match rule.target:
-        case SetMark(mark=mark):
-            yield from _check_mark(mark, field)
+        case SetMark(mark=mark) | SetConnmark(mark=mark):
+            yield from _check_mark(mark, owned)
+        case RestoreMark(nfmask=nfmask, ctmask=ctmask):
+            if (nfmask | ctmask) & ~owned:
+                yield f"restoring {nfmask:#x} from {ctmask:#x} reaches outside our bits"
+        case Classify():
+            if table is not TableName.MANGLE or not hooks <= _CLASSIFY_HOOKS:
+                yield "CLASSIFY is legal in mangle FORWARD, OUTPUT and POSTROUTING only"
         case Accept():
             if table is not TableName.FILTER:
                 yield "ACCEPT outside of filter"
@@ -173,8 +186,8 @@ def _check_target(
             pass
 
 
-def _check_mark(mark: MaskedWord, field: MarkField) -> Iterator[str]:
-    if not field.owns(mark):
-        yield f"mark {mark} reaches outside our field {field.mask:#x}"
+def _check_mark(mark: MaskedWord, owned: int) -> Iterator[str]:
+    if mark.written & ~owned:
+        yield f"mark {mark} reaches outside our bits {owned:#x}"
     if mark.mask == 0 or not mark.can_match:
         yield f"mark {mark} says nothing, or has bits outside its mask"

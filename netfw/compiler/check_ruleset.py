@@ -54,7 +54,7 @@ def _check_table(draft: Draft, table: TableName, chains: tuple[Chain, ...]) -> I
                 table,
                 frozenset(hooks_of[chain.name]),
                 draft.family,
-                draft.field,
+                draft.policy.owned_bits,
                 is_builtin=chain.is_builtin,
             )
             for problem in problems:

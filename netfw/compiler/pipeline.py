@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 from netfw.compiler.attach_hooks import attach_hooks
 from netfw.compiler.build_behind import build_behind
+from netfw.compiler.build_class import build_class
 from netfw.compiler.build_dispatch import build_dispatch
 from netfw.compiler.build_early import build_early
 from netfw.compiler.build_endpoints import build_endpoints
@@ -13,7 +14,9 @@ from netfw.compiler.build_exit import build_exit
 from netfw.compiler.build_forward import build_forward
 from netfw.compiler.build_marks import build_marks
 from netfw.compiler.build_nat import build_nat
+from netfw.compiler.build_routing import build_routing, build_settings
 from netfw.compiler.build_rule_chains import build_rule_chains
+from netfw.compiler.build_steer import build_steer
 from netfw.compiler.build_verdicts import build_verdicts
 from netfw.compiler.check_ruleset import check_ruleset
 from netfw.compiler.compiled import Compiled
@@ -29,12 +32,14 @@ from netfw.policy.model import Policy
 PASSES: tuple[Pass, ...] = (
     build_marks,
     build_behind,
+    build_steer,
     build_early,
     build_endpoints,
     build_forward,
     build_dispatch,
     build_exit,
     build_rule_chains,
+    build_class,
     fold_sets,
     expand_rules,
     build_verdicts,
@@ -61,6 +66,8 @@ def compile_policy(policy: Policy, *, without: Collection[Pass] = ()) -> Compile
         {draft.family: _ruleset(draft) for draft in drafts},
         SourceMap.of_origins(origins),
         policy.field,
+        {family: build_routing(policy, family) for family in Family},
+        build_settings(policy),
     )
 
 

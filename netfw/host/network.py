@@ -12,6 +12,7 @@ from netfw.errors import CapabilityError, HostError
 from netfw.host.namespace import Namespace
 from netfw.ir.names import Family
 from netfw.ir.net import Net, format_address
+from netfw.ir.routing import MAIN_TABLE
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _IFA_F_NODAD = 0x02
 _NUD_PERMANENT = 0x80
 _ADDRESS_GENERATION_OFF = 1
+_SCOPE_LINK = 253
+"""RT_SCOPE_LINK: who is reached so can be the next hop of others."""
 _AF = {Family.IPV4: 2, Family.IPV6: 10}
 
 
@@ -100,16 +103,25 @@ class Network:
                 **flags,
             )
 
-    def add_route(self, destination: Net, interface: str, next_hop: int | None = None) -> None:
+    def add_route(
+        self,
+        destination: Net,
+        interface: str,
+        next_hop: int | None = None,
+        table: int = MAIN_TABLE,
+    ) -> None:
         """Route a network over a neighbour on an interface, or straight out of it."""
         family = destination.family
-        hop = {} if next_hop is None else {"gateway": format_address(family, next_hop)}
+        hop: dict[str, object] = {"scope": _SCOPE_LINK}
+        if next_hop is not None:
+            hop = {"gateway": format_address(family, next_hop)}
         with self._doing(f"route to {destination} by {interface}"):
             self._ip.route(
                 "add",
                 dst=str(destination),
                 family=_AF[family],
                 oif=self.index(interface),
+                table=table,
                 **hop,
             )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from netfw.ir.mark_field import MarkField
 from netfw.ir.match import Way
 from netfw.policy.connection_states import ConnectionStates
 from netfw.policy.criterion import Criterion
@@ -24,10 +23,35 @@ def check_criteria(policy: Policy, faults: Faults) -> None:
     for entry in policy.endpoint_policies:
         for direction in (Direction.INGRESS, Direction.EGRESS):
             for rule in entry.rules(direction):
-                _check(rule, direction, entry.at, entry.acts, policy.field, faults)
+                _check(rule, direction, entry.at, entry.acts, policy.owned_bits, faults)
     for forward in policy.forward_policies:
         for rule in forward.rules:
-            _check(rule, Direction.FORWARD, (), Acts.NORMAL, policy.field, faults)
+            _check(rule, Direction.FORWARD, (), Acts.NORMAL, policy.owned_bits, faults)
+    for steered in policy.steering.entries:
+        for extra in steered.criteria.extras:
+            problem = _of_steering(extra, from_host=steered.from_host) or _of_mark(
+                extra, policy.owned_bits
+            )
+            if problem is not None:
+                what, hint = problem
+                faults.add(steered.origin.where, f"'{extra.KEY}' {what}", hint)
+
+
+def _of_steering(extra: Criterion, *, from_host: bool) -> tuple[str, str] | None:
+    """What is wrong with a criterion of an entry of ``steer``, and a hint."""
+    match extra:
+        case HardwareSources() if from_host:
+            return (
+                "with 'from: host': what this host sends came in no frame",
+                "'mac' goes with what comes in",
+            )
+        case Owner() if not from_host:
+            return (
+                "for packets that this host does not send: nobody here owns them",
+                "add 'from: host'",
+            )
+        case _:
+            return None
 
 
 def _check(
@@ -35,14 +59,14 @@ def _check(
     direction: Direction,
     at: Iterable[Endpoint],
     acts: Acts,
-    field: MarkField,
+    owned: int,
     faults: Faults,
 ) -> None:
     for extra in rule.criteria.extras:
         problem = (
             _of_direction(extra, direction, tuple(at))
             or _of_early(extra, direction, acts)
-            or _of_mark(extra, field)
+            or _of_mark(extra, owned)
         )
         if problem is not None:
             what, hint = problem
@@ -92,10 +116,10 @@ def _of_early(extra: Criterion, direction: Direction, acts: Acts) -> tuple[str, 
     return None
 
 
-def _of_mark(extra: Criterion, field: MarkField) -> tuple[str, str] | None:
-    if not isinstance(extra, ForeignMark) or not extra.mark.mask & field.mask:
+def _of_mark(extra: Criterion, owned: int) -> tuple[str, str] | None:
+    if not isinstance(extra, ForeignMark) or not extra.mark.mask & owned:
         return None
     return (
-        f"{extra.mark} asks for bits of netfw's own field {field.mask:#x}",
+        f"{extra.mark} asks for bits of netfw's own field {owned:#x}",
         "ask for bits that others set, or move the field with 'marks'",
     )

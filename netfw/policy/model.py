@@ -18,6 +18,7 @@ from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.foreign_mark import ForeignMark
 from netfw.policy.grant import DHCP, NEIGHBOUR_DISCOVERY, PATH_MTU, Grant
 from netfw.policy.rule import PolicyRule
+from netfw.policy.steering import Steering
 from netfw.policy.tier import LAST_TIER, Acts, Tier
 from netfw.policy.translation import DnatPolicy, MasqueradePolicy
 
@@ -97,6 +98,7 @@ class Policy:
     failsafes: tuple[Grant, ...] = ()
     tiers: tuple[Tier, ...] = ()
     """In the order in which they are asked; policies without one are in the last."""
+    steering: Steering = dataclass_field(default_factory=Steering)
 
     @property
     def foreign_mark_bits(self) -> int:
@@ -107,6 +109,11 @@ class Policy:
                 if isinstance(extra, ForeignMark):
                     mask |= extra.mark.mask
         return mask
+
+    @property
+    def owned_bits(self) -> int:
+        """The bits of the packet's mark that are netfw's here."""
+        return self.field.mask | (self.steering.field.mask if self.steering.entries else 0)
 
     @property
     def hosts(self) -> tuple[Endpoint, ...]:

@@ -19,7 +19,7 @@ from netfw.policy.zones import Zones
 
 RESERVED_NAMES = frozenset(
     {"any", "assert", "default", "failsafe", "field", "forward", "hook", "host", "nat", "netfw"}
-    | {"not", "policy", "stage", "through", "verdict"}
+    | {"not", "policy", "stage", "steer", "through", "verdict"}
 )
 """First parts of the identities of netfw's own rules, and words of the language."""
 RESERVED_RULE_NAMES = frozenset(

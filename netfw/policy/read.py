@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netfw.errors import Where
-from netfw.ir.mark import parse_word
-from netfw.ir.mark_field import MarkField
 from netfw.policy.check_criteria import check_criteria
 from netfw.policy.defaults import Defaults
 from netfw.policy.document import NOTHING_GIVEN, VERSION, Given, read_document
 from netfw.policy.faults import Faults
-from netfw.policy.fields import Fields, read_fields, read_word
+from netfw.policy.fields import Fields
 from netfw.policy.library import Library, Texts
 from netfw.policy.model import Policy
 from netfw.policy.names import RESERVED_NAMES, Names
@@ -19,12 +17,14 @@ from netfw.policy.read_assert import read_assertions
 from netfw.policy.read_defaults import read_defaults
 from netfw.policy.read_endpoints import read_endpoints
 from netfw.policy.read_failsafes import default_failsafes, read_failsafes
+from netfw.policy.read_marks import read_marks
 from netfw.policy.read_nat import read_nat
 from netfw.policy.read_nets import read_net_definitions
 from netfw.policy.read_policies import read_policies
 from netfw.policy.read_services import read_services
+from netfw.policy.read_steer import read_steer
 from netfw.policy.read_tiers import read_tiers
-from netfw.policy.source import Node
+from netfw.policy.steering import Steering
 from netfw.policy.surroundings import NOTHING_KNOWN, Surroundings
 from netfw.policy.zones import Zones
 
@@ -65,7 +65,7 @@ def _read_policy(
 ) -> Policy:
     fields.require("version", f"start the file with 'version: {VERSION}'")
     marks = fields.entry("marks")
-    field = MarkField() if marks is None else _read_marks(marks.value, faults)
+    field, steer_field = read_marks(marks, faults)
     field_where = Where(file) if marks is None else marks.key.where
     nets = read_net_definitions(fields.find("nets"), library, surroundings, faults)
     before = len(faults)
@@ -86,6 +86,10 @@ def _read_policy(
         read_policies(policies_node, names, tiers, faults) if policies_node else ((), ())
     )
     masquerades, dnats = read_nat(nat_node, names, faults) if nat_node else ((), ())
+    steer_node = fields.find("steer")
+    steering = (
+        read_steer(steer_node, steer_field, names, faults) if steer_node else Steering(steer_field)
+    )
     assert_node = fields.find("assert")
     assertions = read_assertions(assert_node, names, faults) if assert_node else ()
     policy = Policy(
@@ -103,18 +107,7 @@ def _read_policy(
         if failsafes_entry
         else default_failsafes(names, Where(file)),
         tuple(tiers.values()),
+        steering,
     )
     check_criteria(policy, faults)
     return policy
-
-
-def _read_marks(node: Node, faults: Faults) -> MarkField:
-    fields = read_fields(node, ("mask",), "'marks'", faults)
-    mask = fields.require("mask", "write {mask: 0xf0000}") if fields else None
-    word = read_word(mask, "'mask'", faults) if mask else None
-    if word is not None:
-        try:
-            return MarkField(parse_word(word.text))
-        except ValueError as error:
-            faults.add(word.where, str(error), "a mask such as 0x0f000000 has exactly four bits")
-    return MarkField()

@@ -28,6 +28,7 @@ SECTIONS = {
     "tiers": Joining.ONCE,
     "policies": Joining.LIST,
     "nat": Joining.LIST,
+    "steer": Joining.LIST,
     "assert": Joining.LIST,
 }
 """Every key of a policy file."""

@@ -46,6 +46,11 @@ class Zones:
         """Whether a name is that of an endpoint or a zone."""
         return name in self._endpoints or name in self._names
 
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every endpoint, in the order of the file."""
+        return tuple(self._endpoints.values())
+
     def read_endpoints(self, node: Node, what: str, faults: Faults) -> tuple[Endpoint, ...]:
         """Endpoints, zones and selectors, or a list of them; faults are noted and left out.
 

@@ -63,8 +63,8 @@ class Comparison:
         hook = self.kind.hooks[0 if self.kind is PathKind.OUT else 1]
         by_rule = answer.effects.get(AcceptedBy(hook, TableName.FILTER), self.space.false)
         if self.kind is PathKind.OUT:
-            # what was redirected is judged behind the filter table
-            by_rule |= self.space.flag(Field.DNAT) & self._marked_accepted(answer)
+            # what leaves by another interface is judged behind the filter table
+            by_rule |= self.sets.judged_late & self._marked_accepted(answer)
         return by_rule
 
     def _marked_accepted(self, answer: Summary) -> Bdd:
@@ -128,8 +128,8 @@ class Comparison:
         for what in dict.fromkeys([*meaning.effects, *found]):
             want = meaning.effects.get(what, space.false)
             have = found.get(what, space.false)
-            if isinstance(what, TranslatedBy):
-                # the translation of a packet that goes no further shows nowhere
+            if isinstance(what, TranslatedBy | ChangedBy):
+                # what is done to a packet that goes no further shows nowhere
                 want, have = want & ~gone, have & ~gone
             name = _effect_text(what, space.family)
             yield from self._difference(want & ~have, name, f"no {name}")
@@ -153,7 +153,8 @@ class Comparison:
         for name in answer.writes:
             if name == NOTRACK:
                 continue
-            if not name.startswith("mark") or int(name[4:]) not in bits_of(bits.mask):
+            is_own = name in (mark_bit(bit) for bit in bits_of(bits.mask))
+            if not is_own and name not in meaning.marks:
                 where = answer.writes[name].where
                 yield from self._difference(where, "no write", f"a write into {name}")
         for bit, those in expected.items():
@@ -161,6 +162,11 @@ class Comparison:
             after = value_after(space, answer, name)
             yield from self._difference(those & ~after, f"mark {bit:#x}", f"mark 0/{bit:#x}")
             yield from self._difference(after & ~those, f"mark 0/{bit:#x}", f"mark {bit:#x}")
+        going = ~answer.leaves(space)
+        for name, those in meaning.marks.items():
+            after = value_after(space, answer, name)
+            yield from self._difference(going & those & ~after, f"{name} set", f"{name} clear")
+            yield from self._difference(going & after & ~those, f"{name} clear", f"{name} set")
 
     def _difference(self, those: Bdd, wanted: str, found: str) -> Iterator[Difference]:
         those &= self.domain

@@ -17,6 +17,7 @@ from netfw.prove.interfaces import Interfaces, patterns_of_policy, patterns_of_r
 from netfw.prove.path import PathKind, Paths, possible
 from netfw.prove.policy_sets import PolicySets
 from netfw.prove.space import Bdd, Field, Space
+from netfw.prove.steer_sets import followed_bits
 from netfw.prove.summary import Effect, TranslatedBy
 
 MOST_BOXES = 12
@@ -65,7 +66,9 @@ def compare_policies(old: Policy, new: Policy) -> list[Changed]:
     found: list[Changed] = []
     for family in Family:
         patterns = patterns_of_policy(old) | patterns_of_policy(new)
-        space = Space(family, Interfaces(patterns), old.field.mask | new.field.mask)
+        steer = followed_bits(old) | followed_bits(new)
+        marks = old.field.mask | new.field.mask | steer
+        space = Space(family, Interfaces(patterns), marks, steer)
         sides = [PolicySets(space, policy) for policy in (old, new)]
         for kind in PathKind:
             before, after = (_of_policy(space, sets, kind) for sets in sides)

@@ -19,6 +19,7 @@ from netfw.prove.path import PathKind, possible
 from netfw.prove.policy_sets import PolicySets
 from netfw.prove.policy_stage import Stage
 from netfw.prove.space import Bdd, Space
+from netfw.prove.steer_sets import followed_bits
 
 _SHADOWERS_NAMED = 3
 
@@ -49,7 +50,8 @@ def lint_policy(policy: Policy) -> list[Finding]:
     uses: dict[int, _Use] = {}
     for family in Family:
         interfaces = Interfaces(patterns_of_policy(policy))
-        space = Space(family, interfaces, policy.field.mask)
+        steer = followed_bits(policy)
+        space = Space(family, interfaces, policy.field.mask | steer, steer)
         sets = PolicySets(space, policy)
         for kind in PathKind:
             for acts in Acts:

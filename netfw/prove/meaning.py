@@ -25,6 +25,9 @@ class Meaning:
     effects: dict[Effect, Bdd] = field(default_factory=dict)
     untracked: Bdd | None = None
     """What shall not be tracked; None: all is."""
+    marks: dict[str, Bdd] = field(default_factory=dict)
+    """Of bits of marks outside netfw's field, by state variable: who has it set at the end, among
+    those that are not stopped."""
 
 
 @dataclass(frozen=True, slots=True)

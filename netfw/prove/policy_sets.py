@@ -25,6 +25,7 @@ from netfw.prove.meaning import (
 from netfw.prove.path import PathKind
 from netfw.prove.policy_stage import PORT_UNREACHABLE, Asked, Stage, Stages
 from netfw.prove.space import STATES, Bdd, Field, Space
+from netfw.prove.steer_sets import SteerSets
 from netfw.prove.summary import Effect, TranslatedBy
 from netfw.prove.translation_sets import TranslationSets
 
@@ -49,13 +50,34 @@ class PolicySets:
         self.conditions = ConditionSets(space)
         self.translations = TranslationSets(policy, self.conditions)
         self.stages = Stages(policy, self.conditions)
+        self.steering = SteerSets(policy, self.conditions)
+        self._marks: dict[PathKind, dict[str, Bdd]] = {}
 
     def meaning(self, kind: PathKind) -> Meaning:
         """What the policy wants on a path."""
         stages = list(self.stages.normal(kind))
         found = self._as_arrived(kind, self._judge(stages))
         found = self._behind_early(kind, stages, found)
+        found.marks = self.marks(kind)
+        for what, those in self.steering.effects(kind, found.marks).items():
+            found.effects[what] = found.effects.get(what, self.space.false) | those
         return found
+
+    def marks(self, kind: PathKind) -> dict[str, Bdd]:
+        """Who has which bit of the marks set behind all rules: how it is steered."""
+        known = self._marks.get(kind)
+        if known is None:
+            early = self._early(kind, {}) if self.policy.steering.entries else None
+            untracked = self.space.false if early is None else early.untracked
+            known = self._marks[kind] = self.steering.marks(kind, untracked)
+        return known
+
+    @property
+    def judged_late(self) -> Bdd:
+        """Of what this host sends, packets that leave by another interface than they began with:
+        redirected ones, and those that take another routing table."""
+        marks = self.marks(PathKind.OUT)
+        return self.space.flag(Field.DNAT) | self.steering.moved(marks)
 
     def _as_arrived(self, kind: PathKind, plain: Meaning) -> Meaning:
         found = plain if kind is PathKind.OUT else self.translations.behind_dnats(plain)
@@ -186,7 +208,7 @@ class PolicySets:
         allowed |= undecided & self.stages.translated(stage)
         can_answer = open_
         if stage.is_exit:
-            can_answer &= ~space.flag(Field.DNAT)
+            can_answer &= ~self.judged_late
         rejected = can_answer & outcome.rejected
         kinds = self._answers(can_answer, outcome)
         effects = {what: open_ & those for what, those in outcome.logged.items()}

@@ -20,6 +20,7 @@ from netfw.prove.meaning import Meaning
 from netfw.prove.path import PathKind, Paths
 from netfw.prove.policy_sets import PolicySets
 from netfw.prove.space import Bdd, Field, Space
+from netfw.prove.steer_sets import followed_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,9 @@ def space_for(policy: Policy, ruleset: Ruleset) -> Space:
     mark, connmark = named_mark_bits(ruleset.rules())
     mark |= policy.foreign_mark_bits
     patterns = patterns_of_ruleset(ruleset) | patterns_of_policy(policy)
-    return Space(ruleset.family, Interfaces(patterns), mark | policy.field.mask, connmark)
+    steer = followed_bits(policy)
+    mark |= policy.field.mask | steer
+    return Space(ruleset.family, Interfaces(patterns), mark, connmark | steer)
 
 
 def _prove_family(policy: Policy, ruleset: Ruleset, sizes: bool) -> FamilyProof:

@@ -9,11 +9,12 @@ from netfw.ir.clock import Clock
 from netfw.ir.mark import MaskedWord
 from netfw.ir.names import Family
 from netfw.ir.net import Net
+from netfw.ir.routing import MAIN_TABLE
 from netfw.traverse.hooks import SECURITY_PRIORITY
 from netfw.traverse.set_lookup import SetLookup
 
-MAIN_TABLE = 254
-"""RT_TABLE_MAIN in linux/rtnetlink.h."""
+LAST_TABLE = 253
+"""RT_TABLE_DEFAULT in linux/rtnetlink.h: asked behind the main table."""
 LOOPBACK = "lo"
 
 
@@ -35,12 +36,14 @@ class InterfaceAddress:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route: destination, leaving interface, and the next hop (None: on the link)."""
+    """A route: destination, leaving interface (empty: refused), and the next hop (None: on the
+    link). Of routes to the same network the one with the smaller metric wins."""
 
     destination: Net
     interface: str
     next_hop: int | None = None
     table: int = MAIN_TABLE
+    metric: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class RoutingRule:
     mark: MaskedWord
     table: int
     family: Family
+    without_default: bool = False
+    """A default route found there does not count (suppress_prefixlength 0)."""
 
     def matches(self, word: int) -> bool:
         """Whether a packet with this mark follows the rule."""
@@ -104,19 +109,23 @@ class HostFacts:
         """Where a packet goes, or None where there is no route.
 
         The local table answers first, then the rules by mark in order of preference, then the
-        main table; the longest prefix wins (fib4_rules_init in net/ipv4/fib_rules.c).
+        main and the last table; the longest prefix wins (fib4_rules_init in
+        net/ipv4/fib_rules.c).
         """
         if self.is_local(family, destination):
             return Decision(LOOPBACK, is_local=True)
         tables = [
-            rule.table
+            (rule.table, rule.without_default)
             for rule in sorted(self.rules, key=lambda rule: rule.preference)
             if rule.family is family and rule.matches(mark)
         ]
-        for table in (*tables, MAIN_TABLE):
+        for table, without_default in (*tables, (MAIN_TABLE, False), (LAST_TABLE, False)):
             found = self._longest(family, destination, table)
-            if found is not None:
-                return Decision(found.interface, is_local=False, next_hop=found.next_hop)
+            if found is None or (without_default and found.destination.mask == 0):
+                continue
+            if not found.interface:
+                return None
+            return Decision(found.interface, is_local=False, next_hop=found.next_hop)
         return None
 
     def _longest(self, family: Family, destination: int, table: int) -> Route | None:
@@ -127,7 +136,7 @@ class HostFacts:
                 route.table == table
                 and net.family is family
                 and destination in net
-                and (best is None or net.mask > best.destination.mask)
+                and (best is None or _beats(route, best))
             ):
                 best = route
         if table != MAIN_TABLE:
@@ -159,3 +168,8 @@ class HostFacts:
             if toward in address.net:
                 return address.address
         return mine[0].address if mine else None
+
+
+def _beats(route: Route, other: Route) -> bool:
+    mask, best = route.destination.mask, other.destination.mask
+    return mask > best or (mask == best and route.metric < other.metric)

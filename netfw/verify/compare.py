@@ -191,11 +191,33 @@ def _policy(probe: Probe, observed: Traversal, field: MarkField) -> list[Differe
         Expected.DENIED: field.denied,
         Expected.NOT_COVERED: field.undecided,
     }[expected]
+    if went_on:
+        differences += _steering(probe, observed)
     if not wanted.matches(observed.mark):
         differences.append(
             Difference(
                 f"the policy says {expected.value}, which is mark {wanted}, "
                 f"but the packet ended with {observed.mark:#x}"
+            )
+        )
+    return differences
+
+
+def _steering(probe: Probe, observed: Traversal) -> list[Difference]:
+    """Where a packet went, and the marks that steer, against what the policy says."""
+    differences = []
+    if observed.end is End.SENT and probe.leaves_by not in ("", observed.detail):
+        differences.append(
+            Difference(
+                f"the policy has it leave by {probe.leaves_by}, but it left by {observed.detail}"
+            )
+        )
+    steered = probe.steered
+    if steered is not None and not steered.matches(observed.mark):
+        differences.append(
+            Difference(
+                f"the policy steers it by mark {steered}, but the packet ended with "
+                f"{observed.mark:#x}"
             )
         )
     return differences

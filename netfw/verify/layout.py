@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from netfw.errors import PolicyError
 from netfw.ir.names import Family
 from netfw.ir.net import Net
-from netfw.traverse.host_facts import HostFacts, InterfaceAddress, Route
+from netfw.ir.routing import MAIN_TABLE, Routing
+from netfw.traverse.host_facts import (
+    LAST_TABLE,
+    HostFacts,
+    InterfaceAddress,
+    Route,
+    RoutingRule,
+)
 
 PREFIX_LENGTH = {Family.IPV4: 24, Family.IPV6: 64}
 _BASE = {Family.IPV4: 0xC6120000, Family.IPV6: 0x20010002 << 96}
@@ -65,6 +72,10 @@ class Layout:
     """Addresses that rules name as destinations: better nobody else's."""
     foreign: set[tuple[Family, int]] = field(default_factory=set)
     """Addresses that packets from outside have as their source: never the firewall's own."""
+    routing: dict[Family, Routing] = field(default_factory=dict)
+    """Rules that read marks, and the routes of their tables."""
+    gateways: dict[tuple[Family, int], Link] = field(default_factory=dict)
+    """Next hops of those routes, on their links."""
 
     @classmethod
     def of_interfaces(cls, names: Iterable[str]) -> Layout:
@@ -89,7 +100,7 @@ class Layout:
         """Put an address behind a link, by a route; False if it already lies elsewhere."""
         if self.is_on_stage(family, address):
             return address == link.far(family)
-        if (family, address) in self.own:
+        if (family, address) in self.own or (family, address) in self.gateways:
             return False
         return self.behind.setdefault((family, address), link) is link
 
@@ -101,7 +112,8 @@ class Layout:
         """Make an address one of the firewall's own; False if it already lies elsewhere."""
         if self.is_on_stage(family, address):
             return any(address == other.near(family) for other in self.links)
-        if (family, address) in self.behind or (family, address) in self.foreign:
+        key = (family, address)
+        if key in self.behind or key in self.foreign or key in self.gateways:
             return False
         self.own.setdefault((family, address), link)
         return True
@@ -112,6 +124,7 @@ class Layout:
         if (
             (family, address) in self.own
             or (family, address) in self.reserved
+            or (family, address) in self.gateways
             or any(address == link.near(family) for link in self.links)
         ):
             return False
@@ -125,20 +138,63 @@ class Layout:
                 return link
         return self.behind.get((family, address))
 
+    def net(self, family: Family) -> Net:
+        """A network that holds the block of all links, and nothing that a policy should name."""
+        length = PREFIX_LENGTH[family] - MAX_LINKS.bit_length()
+        full = (1 << family.bits) - 1
+        mask = full ^ (full >> length)
+        return Net(family, _BASE[family] & mask, mask)
+
     def is_on_stage(self, family: Family, address: int) -> bool:
         """Whether an address lies in the block that the links use."""
         first = _BASE[family]
         return first <= address < first + ((MAX_LINKS + 1) << _LINK_SHIFT[family])
 
+    @property
+    def is_steered(self) -> bool:
+        """Whether marks choose routes here."""
+        return any(not routing.is_empty for routing in self.routing.values())
+
+    @property
+    def direct(self) -> tuple[Link, ...]:
+        """Links by which a route leads straight out, so that everybody there is a neighbour."""
+        names = {
+            route.interface
+            for routing in self.routing.values()
+            for route in routing.routes
+            if route.interface and route.next_hop is None
+        }
+        return tuple(link for link in self.links if link.interface in names)
+
     def routes(self) -> tuple[Route, ...]:
-        """A host route for every address that lies behind a link's far end."""
+        """A host route for every address that lies behind a link's far end.
+
+        Where marks choose routes, those are the last to be asked: a table that stands for the
+        default route must come before them.
+        """
+        table = LAST_TABLE if self.is_steered else MAIN_TABLE
         return tuple(
-            Route(
-                Net(family, address, (1 << family.bits) - 1),
-                link.interface,
-                link.far(family),
-            )
+            Route(_host(family, address), link.interface, link.far(family), table)
             for (family, address), link in self.behind.items()
+        )
+
+    def _table_routes(self) -> tuple[Route, ...]:
+        found = [
+            Route(_host(family, address), link.interface)
+            for (family, address), link in self.gateways.items()
+        ]
+        found += [
+            Route(route.destination, route.interface, route.next_hop, route.table, route.metric)
+            for routing in self.routing.values()
+            for route in routing.routes
+        ]
+        return tuple(found)
+
+    def _rules(self) -> tuple[RoutingRule, ...]:
+        return tuple(
+            RoutingRule(rule.preference, rule.mark, rule.table, family, rule.without_default)
+            for family, routing in self.routing.items()
+            for rule in routing.rules
         )
 
     def facts(self) -> HostFacts:
@@ -158,5 +214,10 @@ class Layout:
                 )
                 for link in self.links
             },
-            routes=self.routes(),
+            routes=(*self._table_routes(), *self.routes()),
+            rules=self._rules(),
         )
+
+
+def _host(family: Family, address: int) -> Net:
+    return Net(family, address, (1 << family.bits) - 1)

@@ -39,6 +39,8 @@ from netfw.verify.sample import (
     kinds_of,
     kinds_outside,
 )
+from netfw.verify.steer_probes import probe_steering, smuggled_mark
+from netfw.verify.steered_layout import add_routing
 
 UNDECLARED = "other0"
 """An interface that the policy does not name: packets there are none of its business."""
@@ -68,7 +70,12 @@ def policy_layout(policy: Policy) -> Layout:
     undeclared = UNDECLARED
     while policy.endpoint_of(undeclared) is not None:
         undeclared = f"x{undeclared}"[:15]
-    return Layout.of_interfaces([*names, undeclared])
+    # an interface of a wildcard may be named by a route alone
+    names += [via.interface for via in policy.steering.vias.values() if via.interface]
+    layout = Layout.of_interfaces(dict.fromkeys([*names, undeclared]))
+    if policy.steering.entries:
+        add_routing(policy, layout)
+    return layout
 
 
 def policy_probes(policy: Policy, family: Family, layout: Layout, clock: Clock) -> ProbeWriter:
@@ -100,6 +107,7 @@ def policy_probes(policy: Policy, family: Family, layout: Layout, clock: Clock) 
             _probe_rule(writer, rule, [[way for way in ways if _is_passage(way, rule)]])
     for dnat in policy.dnats:
         _probe_dnat(writer, dnat)
+    probe_steering(writer)
     _probe_defaults(writer)
     return writer
 
@@ -311,7 +319,7 @@ def _probe_defaults(writer: ProbeWriter) -> None:
         if came_by is not leaves_by
     ][: 10 * _LINK_PAIRS_TRIED]
     probe_loopback(writer)
-    smuggled = writer.policy.field.mask
+    smuggled = smuggled_mark(writer)
     for way in ways:
         group = f"default {' -> '.join(name or 'this host' for name in way.interfaces)}"
         for kind in odd:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from netfw.ir.mark import Mark
 from netfw.ir.ruleset import Origin
 from netfw.traverse.packet import Packet
 from netfw.traverse.situation import Path, Phase
@@ -37,3 +38,7 @@ class Probe:
     wave: int = 0
     expected: Expected | None = None
     origin: Origin | None = None
+    leaves_by: str = ""
+    """The interface by which it leaves, where it is let through; empty: not said."""
+    steered: Mark | None = None
+    """What its steering bits are at the end, where a policy steers."""

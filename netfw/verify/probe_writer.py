@@ -13,6 +13,7 @@ from netfw.ir.ruleset import Origin
 from netfw.policy.flow import Flow, is_about
 from netfw.policy.judge import Judge, Verdict
 from netfw.policy.model import Policy
+from netfw.policy.steered import Steered
 from netfw.policy.translation import DnatPolicy
 from netfw.traverse.connection import ICMP_ERRORS, Conntrack
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
@@ -20,6 +21,7 @@ from netfw.traverse.situation import Path, Phase
 from netfw.verify.circumstances import PLAIN, Circumstances
 from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Expected, Probe
+from netfw.verify.probe_steering import ProbeSteering
 from netfw.verify.sample import ECHO_ANSWER, WITHOUT_PORTS_IN_CONNECTIONS, Kind
 
 EXPECTED: dict[Verdict, Expected | None] = {
@@ -73,6 +75,8 @@ class Staged:
     probe: Probe
     way: Way
     translated: Packet
+    steered: Steered | None = None
+    """How its connection is steered."""
 
 
 def _connection_of(packet: Packet) -> object:
@@ -143,10 +147,12 @@ class ProbeWriter:
     probes: list[Probe] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     judge: Judge = field(init=False)
+    steering: ProbeSteering = field(init=False)
     _connections: set[object] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.judge = Judge(self.policy)
+        self.steering = ProbeSteering(self.policy, self.family, self.layout)
 
     @property
     def next_source_port(self) -> int:
@@ -245,6 +251,16 @@ class ProbeWriter:
                 destination=dnat.address,
                 destination_port=dnat.ports.first if dnat.ports and not _keeps(dnat) else port,
             )
+        arrived = self._flow(packet, way, state, translated=False)
+        steered = self.steering.of_first(arrived, is_untracked=state is not state_of(packet))
+        if way.leaves_by is not None:
+            link = self.steering.link(
+                steered, translated.destination, way.leaves_by, is_answer=False
+            )
+            if link is None:
+                # the kernel refuses it, and a process is told so
+                return None
+            way = Way(way.came_by, link)
         expected = self._expected(
             translated, way, state, translated=translated != packet, arrived=packet
         )
@@ -257,9 +273,11 @@ class ProbeWriter:
             PHASES[state],
             expected=expected,
             origin=origin,
+            leaves_by=way.interfaces[1],
+            steered=self.steering.mark(steered, is_answer=False, brought=packet.mark),
         )
         self.probes.append(probe)
-        return Staged(probe, way, self._masqueraded(translated, way))
+        return Staged(probe, way, self._masqueraded(translated, way), steered)
 
     def answer(self, staged: Staged) -> None:
         """The answer to an accepted first packet, and the packet that follows the answer.
@@ -271,10 +289,14 @@ class ProbeWriter:
             # no connection knows of it, so that nothing is an answer
             return
         back = way.reversed
-        if way.came_by is not None and not self.layout.place(
-            self.family, first.packet.source, way.came_by
-        ):
-            return
+        if way.came_by is not None:
+            asker = first.packet.source
+            if not self._place_asker(asker, staged.steered, way.came_by):
+                return
+            link = self.steering.link(staged.steered, asker, way.came_by, is_answer=True)
+            if link is None:
+                return
+            back = Way(way.leaves_by, link)
         is_tcp = seen.protocol == TCP
         answer_number = len(self.probes) + 1
         answer = replace(
@@ -293,13 +315,29 @@ class ProbeWriter:
             group=None,
         )
         answer = _completed(answer, back)
-        self._follow(first, "answer to ", answer, back, Phase.REPLY, 1)
+        steered = self.steering.mark(staged.steered, is_answer=True)
+        self._follow(replace(first, steered=steered), "answer to ", answer, back, Phase.REPLY, 1)
         later = replace(
             first.packet,
             tcp_flags=ACK if is_tcp else 0,
             tcp_acknowledgement=sequence_of(answer_number) + 1 if is_tcp else 0,
         )
         self._follow(first, "after the answer: ", later, way, Phase.ESTABLISHED, 2)
+        if way.came_by is None and self.policy.steering.moves:
+            brought = self.policy.steering.field.mask
+            steered = self.steering.mark(staged.steered, is_answer=False, brought=brought)
+            marked = replace(first, steered=steered)
+            later = replace(later, mark=brought)
+            self._follow(marked, "with another mark: ", later, way, Phase.ESTABLISHED, 3)
+
+    def _place_asker(self, address: int, steered: Steered | None, came_by: Link) -> bool:
+        """Put an address where answers go to it; behind another link where a table of its own
+        leads back, so that it is seen whether that table is taken."""
+        if steered is not None and steered.table_of(is_answer=True):
+            others = (link for link in self.layout.links if link is not came_by)
+            if any(self.layout.place(self.family, address, link) for link in others):
+                return True
+        return self.layout.place(self.family, address, came_by)
 
     def _follow(
         self, first: Probe, what: str, packet: Packet, way: Way, phase: Phase, wave: int
@@ -321,6 +359,7 @@ class ProbeWriter:
                 phase=phase,
                 wave=wave,
                 expected=expected,
+                leaves_by=way.interfaces[1],
             )
         )
 

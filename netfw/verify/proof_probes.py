@@ -47,6 +47,7 @@ from netfw.verify.sample import (
     UNROUTABLE,
     address_outside,
 )
+from netfw.verify.steered_ways import SteeredWays
 
 _WAYS_TRIED = 12
 """How many pairs of links are tried for a rule before it is given up."""
@@ -79,8 +80,14 @@ class ProofProbes:
         self._adopted = _Addresses(self.space, Field.DESTINATION)
         self._behind = _Addresses(self.space, Field.DESTINATION)
         self._sets = PolicySets(self.space, writer.policy)
+        self._steered = SteeredWays(self._sets, writer.layout)
         self._meanings: dict[PathKind, Meaning] = {}
         self._known_ways: dict[tuple[str, str], Bdd] = {}
+        self._unmarked = ~self.space.any_of(
+            variable
+            for name, variable in self.space.state_variables.items()
+            if name.startswith("mark")
+        )
         self._stageable = self._make_stageable()
 
     @within_memory()
@@ -92,8 +99,17 @@ class ProofProbes:
                     hits = self.reach.hits.get(Place(table.name, chain.name, number), ())
                     self._probe(rule, hits)
 
+        for kind in PathKind:
+            for entry, those in self._steered.taken_by_entries(kind):
+                self._probe_steered(kind, entry.origin, those)
         for assertion in self.writer.policy.assertions:
             self._probe_assertion(assertion)
+
+    def _probe_steered(self, kind: PathKind, origin: Origin, those: Bdd) -> None:
+        """A conversation that an entry steers, so that its answers and what follows are seen."""
+        for way in self._ways(kind):
+            if self._converse(way, origin, those):
+                return
 
     def _probe_assertion(self, assertion: Assertion) -> None:
         """A packet that an assertion describes; what it says is what must happen."""
@@ -152,12 +168,17 @@ class ProofProbes:
                     if self._converse(first, origin):
                         return
 
-    def _converse(self, way: Way, origin: Origin | None) -> bool:
-        """A UDP conversation that the rules let through on a way; False where they let none."""
+    def _converse(self, way: Way, origin: Origin | None, within: Bdd | None = None) -> bool:
+        """A UDP conversation that the rules let through on a way; False where they let none.
+
+        ``within`` are packets of which its first has to be one.
+        """
         space = self.space
         kind = _KINDS[way.path]
         those = ~self._paths.answer(kind).leaves(space) & self._paths.domain(kind)
         those &= self._stageable & self._at(way) & space.equal(Field.PROTOCOL, UDP)
+        if within is not None:
+            those &= within
         example = None if those == space.false else self._example(those, way)
         if example is None:
             return False
@@ -224,11 +245,11 @@ class ProofProbes:
         assert leaves_by is not None
         found = self.space.interface(Field.IN_INTERFACE, [came_by])
         found &= self.space.interface(Field.OUT_INTERFACE, [leaves_by])
+        if way.leaves_by is not None:
+            found &= self._steered.that_leave_by(way.leaves_by, _KINDS[way.path])
         if came_by:
             # nobody outside sets a mark
-            for name, variable in self.space.state_variables.items():
-                if name.startswith("mark"):
-                    found &= ~variable
+            found &= self._unmarked
         return found & self._hidden_at(way)
 
     def _hidden_at(self, way: Way) -> Bdd:
@@ -299,7 +320,7 @@ class ProofProbes:
         those &= ~self._own.of(layout.own)
         # a source port of its own, so that no probe meets another's connection
         unique = space.equal(Field.SOURCE_PORT, self.writer.next_source_port)
-        for wish in (unique, space.equal(Field.SOURCE, own)):
+        for wish in (self._unmarked, unique, space.equal(Field.SOURCE, own)):
             nearby = those & wish
             if nearby != space.false:
                 those = nearby

@@ -10,8 +10,12 @@ from netfw.host.local_receiver import LocalReceiver
 from netfw.host.namespace import Namespace
 from netfw.host.network import Network
 from netfw.host.packets import PacketBuilder, cookie_of
+from netfw.host.routing import load_routing
 from netfw.ir.names import Family
+from netfw.ir.net import Net
 from netfw.ir.protocols import ICMP, ICMPV6
+from netfw.render.routing import render_routing
+from netfw.traverse.host_facts import LAST_TABLE
 from netfw.traverse.packet import PORT_PROTOCOLS
 from netfw.traverse.traversal import Addressing
 from netfw.verify.layout import PREFIX_LENGTH, Layout
@@ -29,8 +33,13 @@ _SYSCTLS = {
     "net.ipv6.conf.default.router_solicitations": 0,
     "net.ipv4.icmp_ratelimit": 0,
     "net.ipv4.conf.all.accept_local": 0,
+    "net.ipv4.conf.all.src_valid_mark": 0,
+    "net.ipv4.conf.all.send_redirects": 0,
+    "net.ipv4.conf.default.send_redirects": 0,
 }
 _FAR_SYSCTLS = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disable_ipv6": 1}
+_BEHIND_MAIN = 32767
+"""The preference right behind the rule for the main table."""
 _FAR_INTERFACE = "far"
 
 
@@ -88,9 +97,22 @@ class Stage:
             self._far_ends[link.interface] = end
         for (family, address), link in layout.own.items():
             network.add_address(link.interface, family, address, family.bits)
+        for (family, address), link in layout.gateways.items():
+            network.add_neighbour(link.interface, family, address, link.far_mac)
+            network.add_route(Net(family, address, (1 << family.bits) - 1), link.interface)
+        for family, routing in layout.routing.items():
+            # the text that a user loads
+            load_routing(self.firewall, family, render_routing(routing, family))
+        if layout.is_steered:
+            # IPv4 has this rule by itself (fib4_rules_init), IPv6 has not
+            rule = f"rule add preference {_BEHIND_MAIN} lookup {LAST_TABLE}\n"
+            load_routing(self.firewall, Family.IPV6, rule)
+        for link in layout.direct:
+            for family, address in layout.behind:
+                network.add_neighbour(link.interface, family, address, link.far_mac)
         for route in layout.routes():
             assert route.next_hop is not None
-            network.add_route(route.destination, route.interface, route.next_hop)
+            network.add_route(route.destination, route.interface, route.next_hop, route.table)
         self._sender_of(0, 0)
         icmp = ICMP if self._family is Family.IPV4 else ICMPV6
         protocols = {*PORT_PROTOCOLS, icmp, *OTHER_PROTOCOLS[self._family]}

@@ -77,7 +77,7 @@ def test_sound_ruleset_passes():
         (rule(Drop(), InterfaceMatch(Way.OUT, "eth0")), "-o where no packet leaves"),
         (rule(Drop(), InterfaceMatch(Way.IN, "eth-number-0000-1")), "does not fit"),
         (rule(Drop(), InterfaceMatch(Way.IN, "+")), "does not fit"),
-        (rule(SetMark(MaskedWord(1, 1))), "reaches outside our field"),
+        (rule(SetMark(MaskedWord(1, 1))), "reaches outside our bits"),
         (rule(Drop(), MarkMatch(MaskedWord(0, 0))), "says nothing"),
         (rule(Drop(), AddressMatch(Side.SOURCE, Net.parse("::1"))), "an address of IPv6"),
         (rule(Drop(), TcpMatch()), "-m tcp without -p tcp"),

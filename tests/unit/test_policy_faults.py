@@ -55,7 +55,7 @@ WHOLE_FILE = {
     "five bits": ("version: 1\nmarks: {mask: 0x1f0000}", "2:15", "mask 0x1f0000 has 5 bits"),
     "33 bits": ("version: 1\nmarks: {mask: 4294967296}", "2:15", "4294967296 is outside"),
     "word as mask": ("version: 1\nmarks: {mask: low}", "2:15", "'low' is not a number"),
-    "no mask": ("version: 1\nmarks: {}", "2:8", "'marks' lacks the key 'mask'"),
+    "no mask": ("version: 1\nmarks: {}", "2:8", "'marks' says nothing"),
 }
 
 ENDPOINTS = {
