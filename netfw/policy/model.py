@@ -102,10 +102,11 @@ class Policy:
 
     @property
     def foreign_mark_bits(self) -> int:
-        """The bits of marks, none of them netfw's, that rules ask for."""
+        """The bits of marks, none of them netfw's, that are asked for."""
         mask = 0
-        for _, rule in self.rules():
-            for extra in rule.criteria.extras:
+        criteria = [rule.criteria for _, rule in self.rules()]
+        for each in (*criteria, *(entry.criteria for entry in self.steering.entries)):
+            for extra in each.extras:
                 if isinstance(extra, ForeignMark):
                     mask |= extra.mark.mask
         return mask
