@@ -194,7 +194,6 @@ class PolicySets:
         return space.in_state(ConnectionState.ESTABLISHED, ConnectionState.RELATED)
 
     def _judge_stage(self, stage: Stage) -> Meaning:
-        space = self.space
         going_on = self._going_on()
         invalid = self._by_state() & ~going_on
         allowed = going_on | self.stages.granted(stage, before_invalid=True)
