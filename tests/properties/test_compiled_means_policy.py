@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from netfw.compiler.pipeline import compile_policy
+from netfw.compiler.pipeline import OPTIMISING, compile_policy
 from netfw.errors import PolicyError
 from netfw.ir.mark import Mark
 from netfw.ir.match import (
@@ -174,7 +174,8 @@ def test_compiled_rules_mean_what_the_policy_says(
     written: dict[str, Any], packets: list[Flow], foreign: int
 ):
     policy = read(written)
-    compiled = compile_policy(policy)
+    # that folding changes nothing is shown elsewhere; this small iptables has no sets
+    compiled = compile_policy(policy, without=OPTIMISING)
     field = policy.field
     for flow in packets:
         table = compiled.rulesets[flow.family].table(TableName.FILTER)
