@@ -38,7 +38,8 @@ def main() -> None:
     console = Console()
     console.print(verification_table())
     console.print(parts_table())
-    subprocess.run([sys.executable, "-m", "tests.bench.growth"], check=True)
+    for part in ("growth", "peers", "load", "forwarding"):
+        subprocess.run([sys.executable, "-m", f"tests.bench.{part}"], check=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     console.print(f"peak memory of this process: {peak} MiB")
 

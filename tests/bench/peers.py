@@ -111,9 +111,9 @@ def peers_table(shape: Shape, sizes: Sequence[int], present: Sequence[Tool]) -> 
     table = Table(title=f"compile: source net + protocol + destination port, {shape.value}")
     table.add_column("rules", justify="right")
     table.add_column("IPv", justify="right")
-    table.add_column("by", no_wrap=True)
+    table.add_column("by")
     for name in ("CPU s", "wall s", "MiB", "lines out", "÷ ferm"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for size in sizes:
         rules = rules_of(size, shape)
         for families in FAMILIES:

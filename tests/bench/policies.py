@@ -71,20 +71,20 @@ def rules_of(size: int, shape: Shape) -> list[BenchRule]:
 
 
 def _sources(count: int, chance: random.Random) -> list[Source]:
-    made: dict[str, Source] = {}
+    """Different networks in either family; one may lie in another."""
+    taken: set[IPv4Network | IPv6Network] = set()
+    made: list[Source] = []
     while len(made) < count:
         v4_length, v6_length = chance.choice(_LENGTHS)
-        v4 = IPv4Network((10 << 24 | chance.getrandbits(24), v4_length), strict=False)
-        prefix = 0x20010DB8 << 96 | chance.getrandbits(96)
-        v6 = IPv6Network((prefix, v6_length), strict=False)
-        # there are few networks of few bits: the same one again with another IPv6 network
-        name = f"net-{len(made)}"
-        made.setdefault(f"{v4} {v6}", Source(name, str(v4), str(v6)))
-    return list(made.values())
+        v4 = IPv4Network((chance.randrange(1 << 24, 127 << 24), v4_length), strict=False)
+        v6 = IPv6Network((1 << 125 | chance.getrandbits(125), v6_length), strict=False)
+        if v4 not in taken and v6 not in taken:
+            taken |= {v4, v6}
+            made.append(Source(f"net-{len(made)}", str(v4), str(v6)))
+    return made
 
 
 def _service(number: int, chance: random.Random) -> Service:
-    # one after the other, so that networks that are alike still make different rules
     return Service(f"service-{number}", chance.choice(("tcp", "udp")), 1 + number * 7 % 65_535)
 
 
@@ -94,12 +94,28 @@ def _used(rules: Sequence[BenchRule]) -> tuple[list[Source], list[Service]]:
     return list(sources.values()), list(services.values())
 
 
+def disjoint_rules(size: int) -> list[BenchRule]:
+    """Up to 65,536 rules, tcp and udp in turn, of which no packet meets two."""
+    blocks = random.Random(size).sample(range(1 << 16), size)
+    return [
+        BenchRule(
+            Source(
+                f"net-{n}", f"10.{block >> 8}.{block & 255}.0/24", f"2001:db8:0:{block:x}::/64"
+            ),
+            Service(f"service-{n}", ("tcp", "udp")[n % 2], 1 + n),
+        )
+        for n, block in enumerate(blocks)
+    ]
+
+
 def netfw_policy(
-    rules: Sequence[BenchRule], shape: Shape, families: Sequence[int]
+    rules: Sequence[BenchRule], shape: Shape, families: Sequence[int], chain: str = "INPUT"
 ) -> Iterator[str]:
-    """Lines of netfw's policy."""
+    """Lines of netfw's policy: for what comes in by eth0, to this host or on to eth1."""
     yield "version: 1\n"
-    yield "endpoints:\n  wan: {host: eth0}\n"
+    yield "endpoints:\n  lan: {host: eth0}\n"
+    if chain == "FORWARD":
+        yield "  wan: {host: eth1}\n"
     if shape is Shape.GROUPED:
         sources, services = _used(rules)
         yield "nets:\n"
@@ -108,7 +124,11 @@ def netfw_policy(
         yield "services:\n"
         for service in services:
             yield f"  {service.name}: {service.protocol}/{service.port}\n"
-    yield "policies:\n  - name: many\n    at: wan\n    ingress:\n"
+    yield "policies:\n  - name: many\n"
+    if chain == "FORWARD":
+        yield "    from: lan\n    to: wan\n    forward:\n"
+    else:
+        yield "    at: lan\n    ingress:\n"
     for rule in rules:
         if shape is Shape.GROUPED:
             yield f"      - allow: {rule.service.name}\n        from: {rule.source.name}\n"
@@ -122,7 +142,12 @@ def _quoted(source: Source, families: Sequence[int]) -> str:
 
 
 def ferm_policy(
-    rules: Sequence[BenchRule], shape: Shape, families: Sequence[int], *, apart: bool = False
+    rules: Sequence[BenchRule],
+    shape: Shape,
+    families: Sequence[int],
+    *,
+    apart: bool = False,
+    chain: str = "INPUT",
 ) -> Iterator[str]:
     """Lines of ferm's: for both families with ``@ipfilter``, or a block for each of them."""
     if shape is Shape.GROUPED:
@@ -134,7 +159,7 @@ def ferm_policy(
             yield f"@def ${_identifier(service.name)} = {service.port};\n"
     for block in [(family,) for family in families] if apart else [tuple(families)]:
         domains = " ".join("ip" if family == 4 else "ip6" for family in block)
-        yield f"domain ({domains}) table filter chain INPUT {{\n    policy DROP;\n"
+        yield f"domain ({domains}) table filter chain {chain} {{\n    policy DROP;\n"
         yield "    mod conntrack ctstate (RELATED ESTABLISHED) ACCEPT;\n"
         for rule in rules:
             port, nets = str(rule.service.port), rule.source.of(block)
