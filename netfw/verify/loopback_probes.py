@@ -64,6 +64,9 @@ def _send(
         icmp_type=icmp_type,
         icmp_code=icmp_code,
         icmp_id=0 if has_ports else number,
+        hardware=-1,
+        user=0,
+        group=0,
     )
     state = state_of(packet)
     out = Flow(
