@@ -9,6 +9,7 @@ from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.protocols import UDP
 from netfw.policy.steering import SteerPolicy
+from netfw.verify.circumstances import Circumstances, inside, outside
 from netfw.verify.layout import Link
 from netfw.verify.probe import Expected
 from netfw.verify.probe_writer import ProbeWriter, Staged, Way
@@ -59,8 +60,10 @@ class _Entry:
         conditions = entry.conditions(writer.family)
         if conditions is None:
             return
-        inside = [kind for each in conditions.traffic for kind in kinds_of(each, writer.family)]
-        outside = [kind for each in conditions.traffic for kind in kinds_outside(each)]
+        meant = [kind for each in conditions.traffic for kind in kinds_of(each, writer.family)]
+        beside = [kind for each in conditions.traffic for kind in kinds_outside(each)]
+        for each in conditions.not_traffic:
+            beside += kinds_of(each, writer.family)
         sources = self._own_sources() or [
             address
             for net in conditions.sources[:_NETS_TRIED]
@@ -70,16 +73,18 @@ class _Entry:
         but = [address for net in conditions.not_sources[:1] for address in addresses_in(net)][:1]
         sent: list[Staged] = []
         for number, way in enumerate(self._ways()):
-            for kind in inside if number == 0 else inside[:1]:
+            for kind in meant if number == 0 else meant[:1]:
                 sent += self._send(way, kind, sources[0] if sources else None)
             if number:
                 continue
-            for kind in inside[:1]:
+            for kind in meant[:1]:
                 for source in (*sources[1:], *beyond, *but):
                     if source is not None:
                         self._send(way, kind, source)
-            for kind in outside:
+            for kind in beside:
                 self._send(way, kind, sources[0] if sources else None)
+            for kind in meant[:1]:
+                self._vary(way, kind, sources[0] if sources else None)
         answerable = (
             staged
             for staged in sent
@@ -87,6 +92,14 @@ class _Entry:
         )
         for staged in islice(answerable, _ANSWERED):
             writer.answer(staged)
+
+    def _vary(self, way: Way, kind: Kind, source: int | None) -> None:
+        """Further values of what else the entry asks for, and others than those."""
+        extras, is_local = self.entry.criteria.extras, way.came_by is None
+        for given in islice(inside(extras, is_local=is_local), 1, None):
+            self._send(way, kind, source, given)
+        for given in outside(extras, is_local=is_local):
+            self._send(way, kind, source, given)
 
     def _own_sources(self) -> list[int]:
         """For answers, somebody far away asks: the way back is then another than by the table."""
@@ -112,8 +125,12 @@ class _Entry:
                 # to this host, which answers itself
                 yield Way(link, None)
 
-    def _send(self, way: Way, kind: Kind, source: int | None) -> list[Staged]:
+    def _send(
+        self, way: Way, kind: Kind, source: int | None, given: Circumstances | None = None
+    ) -> list[Staged]:
         writer = self.writer
+        extras = self.entry.criteria.extras
+        given = given or next(inside(extras, is_local=way.came_by is None))
         nets = self.entry.criteria.destinations[:_NETS_TRIED] if way.leaves_by is not None else ()
         wanted = [
             next(iter(addresses_in(net)), None) for net in nets if net.family is writer.family
@@ -130,6 +147,7 @@ class _Entry:
                 source=source,
                 destination=target,
                 origin=self.entry.origin,
+                given=given,
             )
             if staged is not None:
                 found.append(staged)
