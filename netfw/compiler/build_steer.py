@@ -134,7 +134,7 @@ def _compile(
             pairs=tuple(pairs),
         )
         return
-    shape = shape_of(conditions, pairs)
+    shape = shape_of(conditions, draft.family, entry.identity, pairs)
     check_size(entry.origin, len(shape.terms) + len(shape.exceptions))
     if not shape.needs_chain:
         for term in shape.terms:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from netfw.compiler.rate import kept_rate, limiter_name
 from netfw.compiler.term import Term
 from netfw.ir.clock import DAY, LAST_SECOND
 from netfw.ir.form import Range
 from netfw.ir.match import (
+    ConnlimitMatch,
     ConntrackMatch,
+    HashlimitMatch,
     MacMatch,
     MarkMatch,
     Match,
@@ -17,13 +20,16 @@ from netfw.ir.match import (
     PortSide,
     TimeMatch,
 )
+from netfw.ir.names import Family
 from netfw.ir.spelling import Wanted
+from netfw.policy.connection_count import ConnectionCount
 from netfw.policy.connection_states import ConnectionStates
 from netfw.policy.criterion import Criterion
 from netfw.policy.foreign_mark import ForeignMark
 from netfw.policy.hardware_sources import HardwareSources
 from netfw.policy.ip_version import IpVersion
 from netfw.policy.owner import Owner, OwnerKind
+from netfw.policy.packet_rate import PacketRate
 from netfw.policy.passage import Passage
 from netfw.policy.source_ports import SourcePorts
 from netfw.policy.time_span import EVERY_DAY, TimeSpan
@@ -34,9 +40,9 @@ _ALWAYS: tuple[Term, ...] = ((),)
 
 def alternatives(criterion: Criterion) -> tuple[Term, ...]:
     """The terms of which one must match. ``in`` and ``out`` are not among them: ``Shape`` joins
-    them with the interfaces of the policy around the rule."""
+    them with the interfaces of the policy around the rule. What counts is asked last."""
     match criterion:
-        case IpVersion() | Passage():
+        case IpVersion() | Passage() | PacketRate() | ConnectionCount():
             return _ALWAYS
         case ConnectionStates(states, negate):
             return ((ConntrackMatch(states, negate=negate),),)
@@ -53,6 +59,40 @@ def alternatives(criterion: Criterion) -> tuple[Term, ...]:
             return _ALWAYS if criterion.negate else _positive(criterion)
         case _:
             assert_never(criterion)
+
+
+def counting(criterion: Criterion, family: Family, identity: str) -> tuple[Match, ...]:
+    """The matches that count packets or connections, for the rule with this identity."""
+    match criterion:
+        case PacketRate(negate=negate, per=per):
+            source, destination = per.lengths(family)
+            ends = {"srcip": source, "dstip": destination}
+            rate = kept_rate(criterion.amount, criterion.unit)
+            return (
+                HashlimitMatch(
+                    limiter_name(identity),
+                    upto=None if negate else rate,
+                    above=rate if negate else None,
+                    burst=criterion.burst,
+                    mode=frozenset(end for end, length in ends.items() if length) or None,
+                    source_length=source if source != family.bits else None,
+                    destination_length=destination if destination != family.bits else None,
+                ),
+            )
+        case ConnectionCount(most, per, negate):
+            source, destination = per.lengths(family)
+            length = source if source is not None else destination
+            assert length is not None, "connections are counted for one end"
+            return (
+                ConnlimitMatch(
+                    length,
+                    upto=None if negate else most,
+                    above=most if negate else None,
+                    is_source=source is not None,
+                ),
+            )
+        case _:
+            return ()
 
 
 def exceptions(criterion: Criterion) -> tuple[Term, ...]:

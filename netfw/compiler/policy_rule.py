@@ -66,7 +66,7 @@ def compile_rule(
                 pairs=tuple(pairs),
             ),
         )
-    shape = shape_of(conditions, pairs)
+    shape = shape_of(conditions, draft.family, rule.identity, pairs)
     check_size(rule.origin, len(shape.terms) + len(shape.exceptions))
     if not shape.needs_chain:
         last = (*shape.last, *_limit(rule))
@@ -88,7 +88,7 @@ def chain_of(rule: PolicyRule, family: Family, place: Place) -> Chain:
     conditions = rule.conditions(family)
     if conditions is None:
         raise ValueError(f"{rule.identity} is not about {family}")
-    shape = shape_of(conditions)
+    shape = shape_of(conditions, family, rule.identity)
     back = [make_rule(rule.origin, Return(), *term) for term in shape.exceptions]
     last = (*shape.last, *_limit(rule))
     inside = Place(place.can_reject, is_called=True)

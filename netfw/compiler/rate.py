@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+
+from netfw.ir.form import Rate
 from netfw.ir.match import LimitMatch
 
 _SCALE = 10_000
@@ -23,3 +27,29 @@ def match_rate(rate: int, unit: str) -> LimitMatch:
             break
         best = (name, seconds)
     return LimitMatch(best[1] * _SCALE // period, best[0])
+
+
+_FINE_SCALE = 1_000_000
+"""XT_HASHLIMIT_SCALE_v2, linux/netfilter/xt_hashlimit.h."""
+_NAME_DIGITS = 9
+
+
+def kept_rate(amount: int, unit: str) -> Rate:
+    """The rate that hashlimit makes of one, which it keeps as a period in microseconds
+    (print_rate in extensions/libxt_hashlimit.c)."""
+    period = _FINE_SCALE * dict(_UNITS)[unit] // amount
+    best = _UNITS[0]
+    for name, seconds in _UNITS[1:]:
+        scaled = seconds * _FINE_SCALE
+        if period > scaled or scaled // period < scaled % period:
+            break
+        best = (name, seconds)
+    return Rate(best[1] * _FINE_SCALE // period, best[0])
+
+
+def limiter_name(identity: str) -> str:
+    """The name of a rule's table of hashlimit: at most 15 bytes, which every kernel takes
+    (IFNAMSIZ in xt_hashlimit.h, revision 1). Rules with one name share the table: wherever the
+    rule stands, it counts once."""
+    digest = base64.b32encode(hashlib.sha256(identity.encode()).digest()).decode().lower()
+    return f"netfw-{digest[:_NAME_DIGITS]}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from netfw.compiler.criterion_matches import alternatives
+from netfw.compiler.criterion_matches import alternatives, counting
 from netfw.compiler.criterion_matches import exceptions as exceptions_of
 from netfw.compiler.term import (
     ANY_PAIR,
@@ -20,7 +20,8 @@ from netfw.compiler.term import (
     interface_matches,
     negate_traffic,
 )
-from netfw.ir.match import AddressMatch, InterfaceMatch, Match, Side, Way
+from netfw.ir.match import AddressMatch, ConnlimitMatch, InterfaceMatch, Match, Side, Way
+from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.policy.conditions import Conditions
 from netfw.policy.passage import Passage
@@ -38,11 +39,20 @@ class Shape:
     def needs_chain(self) -> bool:
         """Whether plain rules cannot say it: exceptions have to come between, and what counts
         packets must see each of them once."""
+        if any(isinstance(match, ConnlimitMatch) for match in self.last):
+            # each match keeps its own list of connections, so that there must be one of it
+            return True
         return bool(self.exceptions) or (bool(self.last) and len(self.terms) > 1)
 
 
-def shape_of(conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR) -> Shape:
-    """The shape of a rule with these conditions, for packets that pass one of the pairs."""
+def shape_of(
+    conditions: Conditions,
+    family: Family,
+    identity: str,
+    pairs: Sequence[InterfacePair] = ANY_PAIR,
+) -> Shape:
+    """The shape of a rule with these conditions, for packets that pass one of the pairs;
+    ``identity`` is what counters are known by."""
     exceptions: list[Term] = []
     sources = _ends(Side.SOURCE, conditions.sources, conditions.not_sources, exceptions)
     destinations = _ends(
@@ -69,7 +79,8 @@ def shape_of(conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR) 
             sources, destinations, interfaces, kinds, further
         )
     )
-    return Shape(terms, tuple(exceptions))
+    last = (match for extra in conditions.extras for match in counting(extra, family, identity))
+    return Shape(terms, tuple(exceptions), tuple(last))
 
 
 def _join_passages(

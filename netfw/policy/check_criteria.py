@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from netfw.ir.match import Way
+from netfw.policy.connection_count import ConnectionCount
 from netfw.policy.connection_states import ConnectionStates
 from netfw.policy.criterion import Criterion
 from netfw.policy.endpoint import Direction, Endpoint
@@ -13,6 +14,7 @@ from netfw.policy.foreign_mark import ForeignMark
 from netfw.policy.hardware_sources import HardwareSources
 from netfw.policy.model import Policy
 from netfw.policy.owner import Owner
+from netfw.policy.packet_rate import PacketRate
 from netfw.policy.passage import Passage
 from netfw.policy.rule import PolicyRule
 from netfw.policy.tier import Acts
@@ -112,6 +114,11 @@ def _of_early(extra: Criterion, direction: Direction, acts: Acts) -> tuple[str, 
         return (
             "in a policy that acts untracked: it judges before connections are known",
             "leave it out, or use 'acts: normal'",
+        )
+    if acts is Acts.UNTRACKED and isinstance(extra, ConnectionCount | PacketRate):
+        return (
+            "in a policy that acts untracked: it would count every packet there, not connections",
+            "leave it out, or use 'acts: pre-dnat'",
         )
     return None
 

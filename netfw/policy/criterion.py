@@ -7,22 +7,26 @@ cannot be known; and ``meaning``, plain data that says all of it.
 
 from __future__ import annotations
 
+from netfw.policy.connection_count import ConnectionCount
 from netfw.policy.connection_states import ConnectionStates
 from netfw.policy.foreign_mark import ForeignMark
 from netfw.policy.hardware_sources import HardwareSources
 from netfw.policy.ip_version import IpVersion
 from netfw.policy.owner import Owner
+from netfw.policy.packet_rate import PacketRate
 from netfw.policy.passage import Passage
 from netfw.policy.source_ports import SourcePorts
 from netfw.policy.time_span import TimeSpan
 from netfw.policy.validity import Validity
 
 Criterion = (
-    ConnectionStates
+    ConnectionCount
+    | ConnectionStates
     | ForeignMark
     | HardwareSources
     | IpVersion
     | Owner
+    | PacketRate
     | Passage
     | SourcePorts
     | TimeSpan

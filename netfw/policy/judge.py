@@ -6,7 +6,7 @@ The meaning is written for users in ``netfw/docs/policy.md``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -55,8 +55,11 @@ def judge(policy: Policy, flow: Flow) -> Judgement:
 class Judge:
     """A policy made ready to judge many packets."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(
+        self, policy: Policy, answer: Callable[[PolicyRule, Flow], bool | None] | None = None
+    ) -> None:
         self.policy = policy
+        self._answer = answer
         self._conditions: dict[tuple[int, Family], Conditions | None] = {}
         """What rules ask for, by the rule's place in memory: the policy keeps its rules alive."""
         self._grants = {side: policy.grants(side) for side in Direction}
@@ -70,7 +73,8 @@ class Judge:
         """What the policy says of a packet; every stage that covers it must allow it.
 
         Where it is not known whether a rule is met, both answers are tried: if they come to the
-        same, that is what the policy says.
+        same, that is what the policy says. A judge that was made with ``answer`` asks that before,
+        once for each rule that the packet comes to.
         """
         try:
             return self._judge(flow)
@@ -78,12 +82,13 @@ class Judge:
             rule = question.rule
         if len(self._assumed) >= _MOST_ASSUMED:
             return Judgement(Verdict.UNDECIDED, rule)
+        known = None if self._answer is None else self._answer(rule, flow)
         answers = []
-        for answer in (True, False):
+        for answer in (True, False) if known is None else (known,):
             self._assumed[id(rule)] = answer
             answers.append(self.judge(flow))
             del self._assumed[id(rule)]
-        one, other = answers
+        one, other = answers[0], answers[-1]
         if (one.verdict, one.rejected) == (other.verdict, other.rejected):
             return one
         return Judgement(Verdict.UNDECIDED, rule)
@@ -106,7 +111,10 @@ class Judge:
 
     def untracks(self, flow: Flow) -> bool:
         """Whether an early policy allows a packet without connection tracking."""
-        early, acts = self._judge_early(flow.as_arrived)
+        try:
+            early, acts = self._judge_early(flow.as_arrived)
+        except _OpenQuestion:
+            return False
         is_allowed = early is not None and early.verdict is Verdict.ALLOWED
         return is_allowed and acts is Acts.UNTRACKED
 

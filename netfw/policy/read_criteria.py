@@ -12,6 +12,7 @@ from netfw.policy.criterion import Criterion
 from netfw.policy.faults import Faults
 from netfw.policy.fields import Fields, read_fields
 from netfw.policy.names import Names, net_words, service_words
+from netfw.policy.read_counted import read_connections, read_rate
 from netfw.policy.read_ip_version import read_ip_version
 from netfw.policy.read_mac import read_mac
 from netfw.policy.read_mark import read_mark
@@ -37,8 +38,10 @@ _READERS: dict[str, Callable[[Node, Names, Faults], Criterion | None]] = {
     "mark": read_mark,
     "state": read_states,
     "time": read_time,
+    "connections": read_connections,
+    "rate": read_rate,
 }
-"""In the order in which they are compared: what costs little first."""
+"""In the order in which they are compared: what costs little first, and what counts last."""
 _EXTRA_KEYS = frozenset((*_READERS, *VALIDITY_KEYS))
 CRITERIA_KEYS = ("from", "to", *_READERS, *VALIDITY_KEYS)
 """The keys beside the service."""

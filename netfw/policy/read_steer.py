@@ -31,9 +31,10 @@ from netfw.policy.source import Mapping, Node, Scalar, written_form
 from netfw.policy.steer_numbers import number_classes, number_tables
 from netfw.policy.steering import NOT_THERE, Steering, SteerPolicy, Via
 
-_CRITERIA = tuple(key for key in CRITERIA_KEYS if key not in ("in", "out", "state"))
+_OTHERS = ("in", "out", "state", "rate", "connections")
+_CRITERIA = tuple(key for key in CRITERIA_KEYS if key not in _OTHERS)
 """Where a packet leaves is not known yet, and what follows the first packet of a connection goes
-its way: entries are not asked about it."""
+its way: entries are not asked about it. Neither do entries count."""
 _KEYS = ("in", "service", *_CRITERIA, "table", "via", "replies", "class", "name")
 _CLASS = re.compile(r"([0-9a-f]{1,4}):([0-9a-f]{1,4})", re.IGNORECASE)
 _MAIN = "main"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from netfw.errors import FactError, Where
 from netfw.ir.calls import Calls
 from netfw.ir.match import (
+    ConnlimitMatch,
     ConnmarkMatch,
     ConntrackMatch,
+    HashlimitMatch,
     LimitMatch,
     MarkMatch,
     Match,
@@ -120,16 +123,21 @@ class Chains:
 
     def pieces(self, table: Table, chain: Chain, spot: Spot) -> list[Summary]:
         """The summaries of a chain's rules, in order."""
-        return [self.of_rule(table, rule, spot) for rule in chain.rules]
+        found, places = [], Counter[str | None]()
+        for rule in chain.rules:
+            if any(isinstance(match, HashlimitMatch | ConnlimitMatch) for match in rule.matches):
+                places[rule.comment] += 1
+            found.append(self.of_rule(table, rule, spot, places[rule.comment] or 1))
+        return found
 
-    def of_rule(self, table: Table, rule: Rule, spot: Spot) -> Summary:
-        """What a single rule does."""
+    def of_rule(self, table: Table, rule: Rule, spot: Spot, place: int = 1) -> Summary:
+        """What a single rule does; ``place`` counts those of one origin that count packets."""
         target = rule.target
         if isinstance(target, NoTarget | Trace):
             return NOTHING
         if isinstance(target, Log | Nflog):
             return self._log(target, rule, spot)
-        condition = self.conditions.of_rule(rule, spot)
+        condition = self.conditions.of_rule(rule, spot, place)
         if condition == self.space.false:
             return NOTHING
         reads = _reads(rule)

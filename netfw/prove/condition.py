@@ -16,11 +16,13 @@ from netfw.ir.match import (
     AddressMatch,
     CommentMatch,
     ConnectionState,
+    ConnlimitMatch,
     ConnmarkMatch,
     ConntrackMatch,
     CpuMatch,
     DccpMatch,
     FragmentMatch,
+    HashlimitMatch,
     IcmpMatch,
     InterfaceMatch,
     IprangeMatch,
@@ -50,8 +52,9 @@ from netfw.ir.match import (
 )
 from netfw.ir.names import Hook, TableName
 from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
-from netfw.ir.ruleset import Rule
+from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Rule
 from netfw.ir.spelling import SpelledMatch, Wanted
+from netfw.prove.counted import of_match
 from netfw.prove.hidden_condition import of_hidden
 from netfw.prove.members import Members
 from netfw.prove.space import NOTRACK, Bdd, Field, Space, bits_of, connmark_bit, mark_bit
@@ -107,16 +110,31 @@ class Conditions:
         self._occurrences: dict[object, int] = {}
         self._ports: dict[tuple[Field, Ports], Bdd] = {}
 
-    def of_rule(self, rule: Rule, spot: Spot) -> Bdd:
-        """The packets that meet every match of a rule, by what they are at the rule."""
+    def of_rule(self, rule: Rule, spot: Spot, place: int = 1) -> Bdd:
+        """The packets that meet every match of a rule, by what they are at the rule.
+
+        ``place`` is more than 1 for a further rule of the same origin in its chain.
+        """
         found = self.space.true
         # the variables of the matches that iptables writes last lie between those of interfaces
         # and addresses: joining from the addresses up keeps every step small
         for match in rule.matches:
             if isinstance(match, CommentMatch):
                 continue
-            found = self.of(match, spot) & found
+            counted = self._counted(match, rule, place)
+            found = (self.of(match, spot) if counted is None else counted) & found
         return found
+
+    def _counted(self, match: Match, rule: Rule, place: int) -> Bdd | None:
+        """What a rule of netfw's counts is known by that rule: a packet comes to it once."""
+        if not rule.is_ours or not isinstance(match, HashlimitMatch | ConnlimitMatch):
+            return None
+        owner = (rule.comment or "").removeprefix(OWN_COMMENT_PREFIX)
+        found = of_match(match, self.space.family, owner, place)
+        if found is None:
+            return None
+        counted, negate = found
+        return _negated(self.space.oracle(counted), negate=negate)
 
     def of(self, match: Match, spot: Spot) -> Bdd:
         """The packets that meet a match."""

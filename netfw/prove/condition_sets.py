@@ -46,10 +46,10 @@ class ConditionSets:
 
     def of_rule(self, rule: PolicyRule) -> Bdd:
         """Packets that a rule is about."""
-        return self.of_conditions(rule.conditions(self.space.family))
+        return self.of_conditions(rule.conditions(self.space.family), rule.identity)
 
-    def of_conditions(self, conditions: Conditions | None) -> Bdd:
-        """Packets that meet conditions; none for None."""
+    def of_conditions(self, conditions: Conditions | None, owner: str = "") -> Bdd:
+        """Packets that meet conditions, of the rule with the identity ``owner``; none for None."""
         if conditions is None:
             return self.space.false
         found = self._addresses(Field.SOURCE, conditions.sources)
@@ -64,7 +64,7 @@ class ConditionSets:
         if conditions.not_traffic:
             found &= ~self._traffic(conditions.not_traffic)
         for extra in conditions.extras:
-            found &= self.extras.of(extra, self.at_any)
+            found &= self.extras.of(extra, self.at_any, owner)
         return found
 
     def _addresses(self, side: Field, nets: tuple[Net, ...]) -> Bdd:

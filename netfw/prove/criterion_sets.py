@@ -7,6 +7,7 @@ from typing import assert_never
 
 from netfw.ir.clock import DAY, LAST_SECOND
 from netfw.ir.match import Way
+from netfw.policy.connection_count import ConnectionCount
 from netfw.policy.connection_states import ConnectionStates
 from netfw.policy.criterion import Criterion
 from netfw.policy.endpoint import Endpoint
@@ -14,10 +15,12 @@ from netfw.policy.foreign_mark import ForeignMark
 from netfw.policy.hardware_sources import HardwareSources
 from netfw.policy.ip_version import IpVersion
 from netfw.policy.owner import Owner, OwnerKind
+from netfw.policy.packet_rate import PacketRate
 from netfw.policy.passage import Passage
 from netfw.policy.source_ports import SourcePorts
 from netfw.policy.time_span import EVERY_DAY, TimeSpan
 from netfw.policy.validity import Validity
+from netfw.prove.counted import of_criterion
 from netfw.prove.hidden import Hidden, between, equal, has
 from netfw.prove.space import Bdd, Field, Space, bits_of, mark_bit
 
@@ -31,14 +34,17 @@ class CriterionSets:
     def __init__(self, space: Space) -> None:
         self.space = space
 
-    def of(self, criterion: Criterion, at_any: AtAny) -> Bdd:
-        """Packets that meet a criterion; ``at_any`` gives those at endpoints."""
+    def of(self, criterion: Criterion, at_any: AtAny, owner: str) -> Bdd:
+        """Packets that meet a criterion of a rule with the identity ``owner``; ``at_any`` gives
+        those at endpoints."""
         if isinstance(criterion, IpVersion):
             is_it = criterion.family is self.space.family
             return self.space.true if is_it else self.space.false
         if isinstance(criterion, Validity):
             return self._validity(criterion)
-        if isinstance(criterion, Passage):
+        if isinstance(criterion, PacketRate | ConnectionCount):
+            found = self.space.oracle(of_criterion(criterion, self.space.family, owner))
+        elif isinstance(criterion, Passage):
             side = Field.IN_INTERFACE if criterion.way is Way.IN else Field.OUT_INTERFACE
             found = at_any(side, criterion.endpoints)
         else:

@@ -9,10 +9,12 @@ from netfw.ir.match import (
     AddressMatch,
     AddrtypeMatch,
     CommentMatch,
+    ConnlimitMatch,
     ConnmarkMatch,
     ConntrackMatch,
     DccpMatch,
     FragmentMatch,
+    HashlimitMatch,
     HlMatch,
     IcmpMatch,
     InterfaceMatch,
@@ -41,6 +43,7 @@ from netfw.ir.names import Family
 from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
 from netfw.ir.spelling import SpelledMatch
 from netfw.traverse.evaluate_connection import conntrack_holds, state_of
+from netfw.traverse.evaluate_counted import connlimit_predicate, hashlimit_predicate
 from netfw.traverse.evaluate_hidden import mac_predicate, owner_predicate, time_predicate
 from netfw.traverse.host_facts import HostFacts
 from netfw.traverse.packet import PORT_PROTOCOLS
@@ -105,6 +108,10 @@ def predicate_of(
             return owner_predicate(match)
         case TimeMatch():
             return time_predicate(match, facts.clock)
+        case HashlimitMatch() if facts.counts_nothing_yet:
+            return hashlimit_predicate(match)
+        case ConnlimitMatch() if facts.counts_nothing_yet:
+            return connlimit_predicate(match)
         case LimitMatch() | SpelledMatch() | UnknownMatch():
             return lambda skb: None
         case _:

@@ -92,6 +92,8 @@ class HostFacts:
     sets: Mapping[str, SetLookup] = field(default_factory=dict)
     security_priority: int = SECURITY_PRIORITY
     clock: Clock | None = None
+    counts_nothing_yet: bool = False
+    """Whether no packet has come to any rule before, so that limits are not used up."""
 
     def is_local(self, family: Family, address: int) -> bool:
         """Whether an address is this host's (127.0.0.0/8 is, all of it)."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass, fields, replace
 from typing import assert_never
 
 from netfw.ir.clock import Clock
+from netfw.policy.connection_count import ConnectionCount
 from netfw.policy.connection_states import ConnectionStates
 from netfw.policy.criterion import Criterion
 from netfw.policy.foreign_mark import ForeignMark
 from netfw.policy.hardware_sources import HardwareSources
 from netfw.policy.ip_version import IpVersion
 from netfw.policy.owner import Owner, OwnerKind
+from netfw.policy.packet_rate import PacketRate
 from netfw.policy.passage import Passage
 from netfw.policy.source_ports import SourcePorts
 from netfw.policy.time_span import TimeSpan
@@ -107,6 +109,8 @@ def _values(extra: Criterion, *, is_local: bool) -> list[Circumstances]:
                 # nobody outside sets a mark
                 return []
             return [Circumstances(mark=(mark.value ^ mark.mask) if negate else mark.value)]
+        case ConnectionCount() | PacketRate():
+            return []
         case ConnectionStates() | IpVersion() | Passage() | TimeSpan() | Validity():
             return []
         case _:

@@ -80,6 +80,10 @@ def _send(
         (icmp_type, icmp_code),
         state,
         source_port=source_port,
+        mark=0,
+        hardware=-1,
+        user=0,
+        group=0,
         clock=writer.clock,
     )
     verdict = writer.judge.judge(out).verdict
@@ -87,6 +91,8 @@ def _send(
         # the field is cleared on the way in: what counts is what is said there
         back = replace(out, in_interface=LOOPBACK, out_interface="")
         verdict = writer.judge.judge(back).verdict
+    if not writer.counters.settle():
+        return
     writer.probes.append(
         Probe(
             number,

@@ -11,8 +11,11 @@ from netfw.ir.net import Net
 from netfw.ir.protocols import DCCP, SCTP, TCP, UDP
 from netfw.ir.ruleset import Origin
 from netfw.policy.conditions import Conditions
+from netfw.policy.connection_count import ConnectionCount
+from netfw.policy.criterion import Criterion
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.model import Policy
+from netfw.policy.packet_rate import PacketRate
 from netfw.policy.passage import Passage
 from netfw.policy.rule import PolicyRule
 from netfw.policy.translation import DnatPolicy
@@ -47,6 +50,8 @@ UNDECLARED = "other0"
 _NETS_TRIED = 4
 """How many networks of a rule are tried at their edges; proof covers them all."""
 _LINK_PAIRS_TRIED = 4
+_MOST_REPETITIONS = 100
+"""A higher limit is not passed here."""
 
 
 def interfaces_for(name: str) -> tuple[str, ...]:
@@ -208,6 +213,8 @@ def _probe_place(
         for kind in kinds[:1]:
             send(way, kind, _beyond(conditions.sources), destinations[:1])
             send(way, kind, sources[:1], _beyond(conditions.destinations))
+            for _ in range(_repetitions(extras)):
+                sent += send(way, kind, sources[:1], destinations[:1])
             is_local = way.came_by is None
             for given in islice(inside(extras, is_local=is_local), 1, None):
                 sent += send(way, kind, sources[:1], destinations[:1], given)
@@ -219,6 +226,16 @@ def _probe_place(
                 send(way, kind, sources[:1], _usable(conditions.not_destinations))
     _answer_first(writer, sent)
     return bool(sent)
+
+
+def _repetitions(extras: tuple[Criterion, ...]) -> int:
+    """How often one packet is sent again, so that limits of a rule are passed."""
+    most = [
+        extra.burst if isinstance(extra, PacketRate) else extra.most
+        for extra in extras
+        if isinstance(extra, PacketRate | ConnectionCount)
+    ]
+    return min(max(most, default=-2) + 2, _MOST_REPETITIONS)
 
 
 def _usable(nets: tuple[Net, ...]) -> list[int | None]:

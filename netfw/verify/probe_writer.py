@@ -19,6 +19,7 @@ from netfw.traverse.connection import ICMP_ERRORS, Conntrack
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.situation import Path, Phase
 from netfw.verify.circumstances import PLAIN, Circumstances
+from netfw.verify.counters import Counters
 from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Expected, Probe
 from netfw.verify.probe_steering import ProbeSteering
@@ -148,10 +149,11 @@ class ProbeWriter:
     left_out: list[str] = field(default_factory=list)
     judge: Judge = field(init=False)
     steering: ProbeSteering = field(init=False)
+    counters: Counters = field(default_factory=Counters)
     _connections: set[object] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.judge = Judge(self.policy)
+        self.judge = Judge(self.policy, self.counters.answer)
         self.steering = ProbeSteering(self.policy, self.family, self.layout)
 
     @property
@@ -264,6 +266,8 @@ class ProbeWriter:
         expected = self._expected(
             translated, way, state, translated=translated != packet, arrived=packet
         )
+        if not self.counters.settle():
+            return None
         probe = Probe(
             number,
             group,

@@ -19,12 +19,13 @@ from netfw.host.nft_trace import base_chain_priorities, rule_handles
 from netfw.host.trace import DEFAULT_BUFFER, TraceReader
 from netfw.ir.clock import Clock
 from netfw.ir.mark_field import MarkField
-from netfw.ir.match import TimeMatch
+from netfw.ir.match import HashlimitMatch, TimeMatch
 from netfw.ir.names import Backend, Family, TableName
 from netfw.ir.ruleset import Ruleset
 from netfw.render.restore import render_ruleset
 from netfw.render.rule import render_rule
 from netfw.traverse.documented import DOCUMENTED, Documented, documented_way
+from netfw.traverse.evaluate_counted import FORESEEN
 from netfw.traverse.evaluate_hidden import time_holds
 from netfw.traverse.hooks import SECURITY_PRIORITY
 from netfw.traverse.set_lookup import known_sets
@@ -125,12 +126,14 @@ class _Session:
                 security_priority=self._security_priority(stage),
                 sets=known_sets(self.wanted.sets),
                 clock=task.clock or read_clock(),
+                counts_nothing_yet=True,
             )
             walker = Walker(self.wanted, facts)
             times.setup += time.perf_counter() - began
             for wave in _waves(task.probes):
                 self._play_wave(stage, reader, observer, walker, wave)
             self._check_clock(facts.clock)
+            self._check_pace(time.perf_counter() - began - times.setup)
             if reader.lost:
                 self.run.inconclusive.append(reader.lost)
             if stage.lost:
@@ -149,6 +152,17 @@ class _Session:
                 ):
                     text = f"the time that a rule asks for began or ended: {rule.origin}"
                     self.run.inconclusive.append(text)
+
+    def _check_pace(self, seconds: float) -> None:
+        """Limits that were used up have not come back."""
+        has_limits = any(
+            isinstance(match, HashlimitMatch)
+            for rule in self.wanted.rules()
+            for match in rule.matches
+        )
+        if has_limits and seconds > FORESEEN:
+            text = f"the run took {seconds:.0f} seconds, in which limits of rates come back"
+            self.run.inconclusive.append(text)
 
     def _security_priority(self, stage: Stage) -> int:
         if self.task.backend is Backend.LEGACY:
