@@ -17,7 +17,7 @@ from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind, possible
 from netfw.prove.policy_sets import PolicySets
 from netfw.prove.space import Bdd, Field, Space
-from netfw.prove.steer_sets import followed_bits
+from netfw.prove.steer_sets import bits_of_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,7 @@ def broken_assertions(policy: Policy) -> list[Broken]:
     found: list[Broken] = []
     for family in Family:
         interfaces = Interfaces(patterns_of_policy(policy))
-        steer = followed_bits(policy)
-        space = Space(family, interfaces, policy.field.mask | steer, steer)
+        space = Space(family, interfaces, *bits_of_policy(policy))
         sets = PolicySets(space, policy)
         for kind in PathKind:
             found += broken_on(sets, policy.assertions, kind, sets.meaning(kind))

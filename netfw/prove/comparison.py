@@ -20,6 +20,7 @@ from netfw.prove.summary import (
     ChangedBy,
     Effect,
     LogEffect,
+    SteeredBy,
     Summary,
     TranslatedBy,
     value_after,
@@ -190,5 +191,7 @@ def _effect_text(what: Effect, family: Family) -> str:
             return f"log line '{target.prefix}'{rate}"
         case ChangedBy(target):
             return f"'{render_rule(Rule((), target), family)}'"
+        case SteeredBy(text):
+            return text
         case AcceptedBy():
             return str(what)

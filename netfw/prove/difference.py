@@ -17,8 +17,8 @@ from netfw.prove.interfaces import Interfaces, patterns_of_policy, patterns_of_r
 from netfw.prove.path import PathKind, Paths, possible
 from netfw.prove.policy_sets import PolicySets
 from netfw.prove.space import Bdd, Field, Space
-from netfw.prove.steer_sets import followed_bits
-from netfw.prove.summary import Effect, TranslatedBy
+from netfw.prove.steer_sets import bits_of_policy
+from netfw.prove.summary import Effect, SteeredBy, TranslatedBy
 
 MOST_BOXES = 12
 """How many boxes of a change are worked out; what is more is only counted."""
@@ -32,6 +32,8 @@ class Change(Enum):
     DEPENDS = "now left to a target that netfw cannot follow"
     TRANSLATED = "newly translated"
     NOT_TRANSLATED = "no longer translated"
+    STEERED = "newly steered"
+    NOT_STEERED = "no longer steered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Changed:
     """Packets on a path whose fate is another one now.
 
     ``boxes`` are as many as were worked out, ``is_whole`` says whether they are all of it;
-    ``exponent`` is the number of packets as a power of two. ``by`` is the translation.
+    ``exponent`` is the number of packets as a power of two. ``by`` is the translation, or what
+    they are steered by.
     """
 
     family: Family
@@ -48,7 +51,7 @@ class Changed:
     boxes: tuple[Box, ...]
     is_whole: bool
     exponent: float
-    by: TranslatedBy | None = None
+    by: TranslatedBy | SteeredBy | None = None
 
 
 @dataclass(slots=True)
@@ -66,9 +69,9 @@ def compare_policies(old: Policy, new: Policy) -> list[Changed]:
     found: list[Changed] = []
     for family in Family:
         patterns = patterns_of_policy(old) | patterns_of_policy(new)
-        steer = followed_bits(old) | followed_bits(new)
-        marks = old.field.mask | new.field.mask | steer
-        space = Space(family, Interfaces(patterns), marks, steer)
+        bits = [bits_of_policy(policy) for policy in (old, new)]
+        marks = (bits[0][0] | bits[1][0], bits[0][1] | bits[1][1])
+        space = Space(family, Interfaces(patterns), *marks)
         sides = [PolicySets(space, policy) for policy in (old, new)]
         for kind in PathKind:
             before, after = (_of_policy(space, sets, kind) for sets in sides)
@@ -109,7 +112,7 @@ def _on_path(space: Space, kind: PathKind) -> Bdd:
 def _of_policy(space: Space, sets: PolicySets, kind: PathKind) -> _Side:
     meaning = sets.meaning(kind)
     stopped = space.any_of([meaning.denied, *meaning.rejected.values()])
-    return _Side(~stopped, stopped, meaning.effects)
+    return _Side(~stopped, stopped, meaning.effects | sets.steering.ways(kind))
 
 
 def _of_rules(space: Space, paths: Paths, kind: PathKind) -> _Side:
@@ -134,14 +137,17 @@ def _changes(
         yield from _changed(space, kind, change, those, domain)
     effects = dict.fromkeys([*before.effects, *after.effects])
     for what in effects:
-        if not isinstance(what, TranslatedBy):
+        if not isinstance(what, TranslatedBy | SteeredBy):
             continue
+        begins, ends = Change.TRANSLATED, Change.NOT_TRANSLATED
+        if isinstance(what, SteeredBy):
+            begins, ends = Change.STEERED, Change.NOT_STEERED
         had = before.effects.get(what, space.false) & before.passes
         has = after.effects.get(what, space.false) & after.passes
         # who is newly accepted or denied has been told already
         told = after.passes & before.passes
-        yield from _changed(space, kind, Change.TRANSLATED, has & ~had & told, domain, what)
-        yield from _changed(space, kind, Change.NOT_TRANSLATED, had & ~has & told, domain, what)
+        yield from _changed(space, kind, begins, has & ~had & told, domain, what)
+        yield from _changed(space, kind, ends, had & ~has & told, domain, what)
 
 
 def _changed(
@@ -150,7 +156,7 @@ def _changed(
     change: Change,
     those: Bdd,
     domain: Bdd,
-    by: TranslatedBy | None = None,
+    by: TranslatedBy | SteeredBy | None = None,
 ) -> Iterator[Changed]:
     those &= domain
     if those == space.false:

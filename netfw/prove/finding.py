@@ -63,6 +63,14 @@ class Kind(Enum):
         "packets. (A tc filter can still read it.)",
     )
 
+    STEERED_SOURCE = (
+        "steered-source",
+        "What this host sends gets its source address from the first route, before its mark "
+        "chooses another one (ip_route_me_harder in net/ipv4/netfilter.c). Answers then go to an "
+        "interface by which nothing left, or to nobody. Add 'masquerade' for the interface of "
+        "'via', unless programs bind to an address of it.",
+    )
+
     def __init__(self, code: str, explanation: str) -> None:
         self.code = code
         self.explanation = explanation

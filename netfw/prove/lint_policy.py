@@ -14,12 +14,13 @@ from netfw.policy.tier import Acts
 from netfw.prove.diagrams import within_memory
 from netfw.prove.finding import Finding, Kind
 from netfw.prove.interfaces import Interfaces, patterns_of_policy
+from netfw.prove.lint_steer import SteerLint
 from netfw.prove.meaning import Outcome, nothing_decided, outcome_of, then_outcome
 from netfw.prove.path import PathKind, possible
 from netfw.prove.policy_sets import PolicySets
 from netfw.prove.policy_stage import Stage
 from netfw.prove.space import Bdd, Space
-from netfw.prove.steer_sets import followed_bits
+from netfw.prove.steer_sets import bits_of_policy
 
 _SHADOWERS_NAMED = 3
 
@@ -48,18 +49,21 @@ class _Use:
 def lint_policy(policy: Policy) -> list[Finding]:
     """Every finding of a policy, in the order of the file."""
     uses: dict[int, _Use] = {}
+    steered = SteerLint()
     for family in Family:
         interfaces = Interfaces(patterns_of_policy(policy))
-        steer = followed_bits(policy)
-        space = Space(family, interfaces, policy.field.mask | steer, steer)
+        space = Space(family, interfaces, *bits_of_policy(policy))
         sets = PolicySets(space, policy)
         for kind in PathKind:
+            if policy.steering.entries:
+                steered.look_at(sets, kind)
             for acts in Acts:
                 early = acts.is_early
                 stages = sets.stages
                 for stage in stages.early(kind, acts) if early else stages.normal(kind):
                     _StageLint(space, sets, stage, uses).run()
     found = [*_of_rules(policy, uses), *_of_endpoints(policy), *_any_to_any(policy)]
+    found += steered.findings()
     return sorted(found, key=_place)
 
 

@@ -20,7 +20,7 @@ from netfw.prove.meaning import Meaning
 from netfw.prove.path import PathKind, Paths
 from netfw.prove.policy_sets import PolicySets
 from netfw.prove.space import Bdd, Field, Space
-from netfw.prove.steer_sets import followed_bits
+from netfw.prove.steer_sets import bits_of_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,10 @@ def prove(policy: Policy, rulesets: Mapping[Family, Ruleset], *, sizes: bool = T
 def space_for(policy: Policy, ruleset: Ruleset) -> Space:
     """A space in which both can be said."""
     mark, connmark = named_mark_bits(ruleset.rules())
-    mark |= policy.foreign_mark_bits
     patterns = patterns_of_ruleset(ruleset) | patterns_of_policy(policy)
-    steer = followed_bits(policy)
-    mark |= policy.field.mask | steer
-    return Space(ruleset.family, Interfaces(patterns), mark, connmark | steer)
+    bits, of_connections = bits_of_policy(policy)
+    mark, connmark = mark | bits, connmark | of_connections
+    return Space(ruleset.family, Interfaces(patterns), mark, connmark)
 
 
 def _prove_family(policy: Policy, ruleset: Ruleset, sizes: bool) -> FamilyProof:

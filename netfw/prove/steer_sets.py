@@ -15,15 +15,18 @@ from netfw.policy.steering import SteerPolicy
 from netfw.prove.condition_sets import ConditionSets
 from netfw.prove.path import PathKind
 from netfw.prove.space import Bdd, Field, bits_of, connmark_bit, mark_bit
-from netfw.prove.summary import ChangedBy, Effect
+from netfw.prove.summary import ChangedBy, Effect, SteeredBy
 
 Choices = list[tuple[int, Bdd]]
 """What an entry decides, as bits of a mark, and for whom."""
+Taken = list[tuple[SteerPolicy, Bdd]]
+"""Entries, and the packets that they decide about."""
 
 
-def followed_bits(policy: Policy) -> int:
-    """The bits of both marks that a space needs so that steering can be said in it."""
-    return policy.steering.field.mask if policy.steering.entries else 0
+def bits_of_policy(policy: Policy) -> tuple[int, int]:
+    """The bits of the packet's mark and of the connection's that a space needs for a policy."""
+    steer = policy.steering.field.mask if policy.steering.entries else 0
+    return policy.owned_bits | policy.foreign_mark_bits, steer
 
 
 class SteerSets:
@@ -87,18 +90,45 @@ class SteerSets:
                 found[ChangedBy(Classify(priority=entry.tc_class))] = those
         return found
 
-    def taken(self, kind: PathKind) -> list[tuple[SteerPolicy, Bdd]]:
-        """For each entry that decides something, the packets for which it does so."""
-        from_host = kind is PathKind.OUT
-        lists = (
-            self.steering.with_table(from_host=from_host),
-            self.steering.with_class(from_host=from_host),
-        )
-        return [
-            each
-            for entries in lists
-            for each in self._first(entries, self.space.true, lambda _: True)
+    def ways(self, kind: PathKind) -> dict[Effect, Bdd]:
+        """What is decided for packets that begin a connection, or belong to none, in words."""
+        found: dict[Effect, Bdd] = {}
+        of_tables, of_classes = self.taken(kind)
+        parts = [
+            (f"table {entry.table}{' for answers' if entry.answers else ''}", those)
+            for entry, those in of_tables
+            if entry.table
         ]
+        parts += [
+            (f"class {entry.tc_class >> 16:x}:{entry.tc_class & 0xFFFF:x}", those)
+            for entry, those in of_classes
+            if entry.tc_class
+        ]
+        known = self.space.in_state(ConnectionState.ESTABLISHED, ConnectionState.RELATED)
+        for text, those in parts:
+            what = SteeredBy(text)
+            found[what] = found.get(what, self.space.false) | (those & ~known)
+        return found
+
+    def taken(self, kind: PathKind) -> tuple[Taken, Taken]:
+        """The entries that decide about tables, and those about classes, each with the packets
+        that it is the first to be about."""
+        from_host = kind is PathKind.OUT
+        return (
+            self._first(
+                self.steering.with_table(from_host=from_host), self.space.true, lambda _: True
+            ),
+            self._first(
+                self.steering.with_class(from_host=from_host), self.space.true, lambda _: True
+            ),
+        )
+
+    def asked_by(self, entry: SteerPolicy) -> Bdd:
+        """The packets that an entry is about, whoever stands before it."""
+        those = self.conditions.of_conditions(entry.conditions(self.space.family))
+        if entry.inputs:
+            those &= self.conditions.at_any(Field.IN_INTERFACE, entry.inputs)
+        return those
 
     def _decisions(self, kind: PathKind, movable: Bdd) -> tuple[Choices, Choices, Choices]:
         """By table, by table of answers, and by class; in each the first that matches."""
@@ -130,12 +160,10 @@ class SteerSets:
         entries: Iterable[SteerPolicy],
         left: Bdd,
         decides_something: Callable[[SteerPolicy], bool],
-    ) -> list[tuple[SteerPolicy, Bdd]]:
+    ) -> Taken:
         found = []
         for entry in entries:
-            those = left & self.conditions.of_conditions(entry.conditions(self.space.family))
-            if entry.inputs:
-                those &= self.conditions.at_any(Field.IN_INTERFACE, entry.inputs)
+            those = left & self.asked_by(entry)
             left &= ~those
             if decides_something(entry):
                 found.append((entry, those))

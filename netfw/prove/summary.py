@@ -66,7 +66,15 @@ class ChangedBy:
     target: Target
 
 
-Effect = LogEffect | AcceptedBy | TranslatedBy | ChangedBy
+@dataclass(frozen=True, slots=True)
+class SteeredBy:
+    """A policy has sent the packets of a connection another way, or put them into a class:
+    ``what`` in words, such as ``table 100``."""
+
+    what: str
+
+
+Effect = LogEffect | AcceptedBy | TranslatedBy | ChangedBy | SteeredBy
 
 
 @dataclass(frozen=True, slots=True)

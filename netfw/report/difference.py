@@ -14,6 +14,7 @@ from netfw.prove.box import Box
 from netfw.prove.difference import Change, Changed
 from netfw.prove.path import PathKind
 from netfw.prove.space import STATES, Field
+from netfw.prove.summary import SteeredBy
 from netfw.render.rule import render_rule
 from netfw.report.glyphs import Glyphs
 from netfw.report.proof import example_text
@@ -23,7 +24,7 @@ _PATHS = {
     PathKind.OUT: "from this host",
     PathKind.FORWARD: "forwarded",
 }
-_SIGNS = {Change.ACCEPTED: "+", Change.DENIED: "-", Change.TRANSLATED: "+"}
+_SIGNS = {Change.ACCEPTED: "+", Change.DENIED: "-", Change.TRANSLATED: "+", Change.STEERED: "+"}
 _PLAIN_STATES = (set(STATES), {ConnectionState.NEW, ConnectionState.UNTRACKED})
 """States that need no word: all of them, and those in which a packet follows no other."""
 _STATE_FIELDS = ((Field.DNAT, "DNAT"), (Field.SNAT, "SNAT"), (Field.REPLY, "in reply direction"))
@@ -49,6 +50,8 @@ def difference_lines(changes: Sequence[Changed], glyphs: Glyphs) -> Iterator[str
 def _by(changed: Changed) -> str:
     if changed.by is None:
         return ""
+    if isinstance(changed.by, SteeredBy):
+        return f", {changed.by.what}"
     rule = render_rule(Rule((), changed.by.target), changed.family)
     return f", {changed.by.hook} {rule}"
 

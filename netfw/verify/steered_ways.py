@@ -46,4 +46,5 @@ class SteeredWays:
         """First packets of connections, by the entry that decides about their table or class."""
         if not self.sets.policy.steering.entries:
             return
-        yield from self.sets.steering.taken(kind)
+        for taken in self.sets.steering.taken(kind):
+            yield from taken

@@ -15,6 +15,10 @@ from netfw.policy.flow import Flow
 from netfw.policy.model import Policy
 from netfw.policy.read import load
 from netfw.policy.steered import Steered, steer
+from netfw.prove.difference import Change, compare_policies
+from netfw.prove.lint_policy import lint_policy
+from netfw.prove.path import PathKind
+from netfw.prove.summary import SteeredBy
 from netfw.render.routing import render_routing, render_settings
 
 HEAD = """version: 1
@@ -223,3 +227,40 @@ def test_nothing_is_set_for_classes_and_for_ipv6_alone() -> None:
     policy = policy_of("{in: lan, to: '2001:db8::/32', table: 100, via: {out: up2}}")
     assert build_settings(policy) == ()
     assert build_routing(policy, Family.IPV4).is_empty
+
+
+def lint(*entries: str, more: str = "") -> list[str]:
+    return [
+        f"{finding.kind.code} {finding.where.line - FIRST_LINE}"
+        for finding in lint_policy(policy_of(*entries, marks=more))
+        if not isinstance(finding.where, str) and finding.where.line >= FIRST_LINE
+    ]
+
+
+def test_an_entry_that_others_leave_nothing_is_told() -> None:
+    entries = (
+        "{in: lan, table: 100}",
+        "{in: lan, from: office, table: 200}",
+        '{in: lan, from: office, table: 7, class: "1:20"}',
+        '{in: lan, class: "1:30"}',
+    )
+    assert lint(*entries) == ["shadowed 1", "shadowed 2"]
+
+
+def test_what_this_host_sends_with_the_address_of_another_uplink_is_told() -> None:
+    entry = "{from: host, to: 198.51.100.0/24, table: 5, via: {out: up2, gateway: 192.0.2.1}}"
+    assert lint(entry) == ["steered-source 0"]
+    assert lint(entry, more="nat:\n  - masquerade: {out: up2}\n") == []
+    assert lint("{from: host, table: 5}") == []
+
+
+def test_what_is_steered_otherwise_is_a_difference_of_two_policies() -> None:
+    old = policy_of("{in: lan, to: 198.51.100.0/24, table: 100}", '{in: up1, class: "1:20"}')
+    new = policy_of("{in: lan, to: 198.51.100.0/24, table: 200}", '{in: up1, class: "1:20"}')
+    found = {(each.change, each.by, each.kind) for each in compare_policies(old, new)}
+    paths = (PathKind.IN, PathKind.FORWARD)
+    assert found == {
+        *((Change.NOT_STEERED, SteeredBy("table 100"), kind) for kind in paths),
+        *((Change.STEERED, SteeredBy("table 200"), kind) for kind in paths),
+    }
+    assert compare_policies(old, old) == []
