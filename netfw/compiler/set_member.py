@@ -13,8 +13,9 @@ from netfw.ir.ipset import IpSet, SetMember, SetPort
 from netfw.ir.match import Match
 from netfw.ir.names import Family
 from netfw.ir.net import Net
+from netfw.ir.protocols import SCTP, TCP, UDP, UDPLITE
 from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Origin
-from netfw.policy.traffic import PROTOCOLS_WITH_PORTS, Traffic
+from netfw.policy.traffic import Traffic
 
 MAX_SPAN = 16
 """A range of up to so many ports becomes a member for each, as ipset itself would make of it;
@@ -25,6 +26,10 @@ _LEAST_SIZE = 1024
 _LEAST_MOST = 65536
 """What ipset(8) takes for hashsize and maxelem unless it is told."""
 _FAMILY_WORDS = {Family.IPV4: "inet", Family.IPV6: "inet6"}
+
+_PORTS_IN_SETS = frozenset({TCP, UDP, SCTP, UDPLITE})
+"""Protocols whose ports a set looks at; to it, a packet of DCCP has port 0 (get_port in
+ip_set_getport.c)."""
 
 Key = tuple[int, int, int, int, int]
 """What tells members apart: address and mask, protocol and port in one number, and the address
@@ -61,7 +66,7 @@ def kinds_of(traffic: tuple[Traffic, ...]) -> Kinds:
 
 def _is_narrow(kind: Traffic) -> bool:
     return (
-        kind.protocol in PROTOCOLS_WITH_PORTS
+        kind.protocol in _PORTS_IN_SETS
         and kind.ports is not None
         and kind.source_ports is None
         and kind.ports.last - kind.ports.first < MAX_SPAN

@@ -15,12 +15,18 @@ ENDPOINTS = {
     "vm": {"workload": ["vnet0", "tap+"]},
 }
 NETS = {"office": ["192.0.2.0/24", "2001:db8:1::/48"], "four": "10.0.0.0/8", "all": "::/0"}
+DEFINED = {
+    "media": {"udp": ["53", "1000-2000"], "from-ports": "1000-3000"},
+    "old": ["ssh", {"tcp": ["22", "53"], "sctp": "any", "from-ports": ["7", "53"]}, "proto/99"],
+}
 SERVICES = ["any", "ssh", "dns", "ping", "tcp/1000-2000", "udp", "icmp/3/4", "esp", "icmpv6"]
+SERVICES += ["media", "old", "icmp-any", "packet-too-big", "proto/99", "kerberos", "dccp/7"]
 PORTS = ["tcp/22", "tcp/53", "udp/53", "tcp/1500", "tcp/2001", "sctp/7", "udp/1-65535"]
+PORTS += ["media", "dccp/1-7", "icmp-any/echo-request"]
 
 Names = st.SearchStrategy[list[str]]
 net_words = st.sampled_from(
-    ["office", "four", "all", "192.0.2.7", "192.0.2.128/25", "2001:db8:1:2::/64", "0.0.0.0/0"]
+    ["office", "four", "all", "192.0.2.7", "192.0.2.6-192.0.2.7", "2001:db8:1:2::/64", "::/0"]
 )
 some_nets = st.lists(net_words, min_size=1, max_size=3, unique=True)
 service_lists = st.one_of(
@@ -51,7 +57,7 @@ rule_lists = st.lists(rules(), min_size=1, max_size=4)
 
 
 def some(present: list[str]) -> Names:
-    """One to three of the endpoints that a policy has."""
+    """One to three of the endpoints and zones that a policy has."""
     return st.lists(st.sampled_from(present), min_size=1, max_size=3, unique=True)
 
 
@@ -92,6 +98,14 @@ def policies(draw: st.DrawFn) -> dict[str, Any]:
     present = draw(st.lists(st.sampled_from(names), min_size=1, max_size=5, unique=True))
     endpoints = {name: ENDPOINTS[name] for name in present}
     policy: dict[str, Any] = {"version": "1", "endpoints": endpoints, "nets": NETS}
+    policy["services"] = DEFINED
+    if draw(st.integers(0, 2)) == 0:
+        policy["zones"] = {
+            "zone": draw(some(present)),
+            "both": ["zone", present[0]],
+            "nobody": {"select": "has(nothing)", "optional": "true"},
+        }
+        present = [*present, *policy["zones"]]
     found = draw(st.lists(entries(present), max_size=4))
     if found:
         policy["policies"] = [{"name": f"p{n}"} | entry for n, entry in enumerate(found)]
@@ -152,7 +166,7 @@ def staged_policies(draw: st.DrawFn) -> dict[str, Any]:
 def _act_early(draw: st.DrawFn, policy: dict[str, Any], entry: dict[str, Any]) -> None:
     """Let an entry act early if it can, and do now and then."""
     endpoints = policy["endpoints"]
-    if "at" not in entry or any("host" not in endpoints[name] for name in entry["at"]):
+    if "at" not in entry or any("host" not in endpoints.get(name, ()) for name in entry["at"]):
         return
     acts = draw(st.sampled_from(["normal", "untracked", "pre-dnat"]))
     if acts == "normal" or (acts == "pre-dnat" and "egress" in entry):
@@ -208,4 +222,5 @@ def long_policies(draw: st.DrawFn) -> dict[str, Any]:
         entries.append({"name": "two", "at": "wan", "ingress": draw(long_rules())})
     if draw(st.booleans()):
         entries.append({"name": "across", "from": "wan", "forward": draw(long_rules())})
-    return {"version": "1", "endpoints": endpoints, "nets": NETS, "policies": entries}
+    names = {"endpoints": endpoints, "nets": NETS, "services": DEFINED}
+    return {"version": "1", **names, "policies": entries}

@@ -47,6 +47,15 @@ def hosts(count: int, *, start: int = 1) -> list[str]:
     ]
 
 
+def test_ports_of_dccp_are_asked_by_a_rule_because_sets_do_not_see_them() -> None:
+    both = [rule.replace("tcp/443", "[tcp/443, dccp/5]") for rule in hosts(8)]
+    sets, rules = compiled(policy_of(*both))
+    with_ports = [ipset for name, ipset in sets.items() if name.endswith("p")]
+    assert all("tcp:443" in member for ipset in with_ports for member in members(ipset))
+    (asking,) = [rule for rule in rules if "-p 33 " in rule]
+    assert "--dports 5 " in asking
+
+
 def test_seven_rules_stay_and_eight_become_a_set() -> None:
     sets, rules = compiled(policy_of(*hosts(7)))
     assert not sets
