@@ -40,6 +40,11 @@ class Passage:
         """The interfaces of the endpoints, which may end in ``+``."""
         return tuple(name for endpoint in self.endpoints for name in endpoint.interfaces)
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether it asks for endpoints that are not there, which no packet meets."""
+        return not self.negate and all(endpoint.is_absent for endpoint in self.endpoints)
+
     def holds(self, flow: Flow) -> bool | None:
         """Whether a packet meets this."""
         return self.covers(flow.in_interface, flow.out_interface)

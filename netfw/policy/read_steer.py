@@ -46,7 +46,7 @@ _HOST = "host"
 
 
 def read_steer(node: Node, field: SteerField, names: Names, faults: Faults) -> Steering:
-    """Read all entries, in the order of the file."""
+    """Read all entries, in the order of the file; those for what is not there are left out."""
     entries: list[SteerPolicy] = []
     drafts: list[Draft] = []
     vias: dict[int, Via] = {}
@@ -74,11 +74,13 @@ def read_steer(node: Node, field: SteerField, names: Names, faults: Faults) -> S
     named = tuple(
         replace(entry, origin=replace(entry.origin, identity=identity))
         for entry, identity in zip(entries, identities, strict=True)
+        if not entry.is_absent
     )
+    used = {entry.table for entry in named}
     return Steering(
         field,
         named,
-        vias,
+        {table: via for table, via in vias.items() if table in used},
         number_tables(named, field, faults),
         number_classes(named, field, faults),
     )

@@ -12,6 +12,7 @@ from netfw.ir.names import Family
 from netfw.ir.ruleset import Origin
 from netfw.policy.conditions import Conditions
 from netfw.policy.criteria import Criteria
+from netfw.policy.passage import Passage
 from netfw.policy.reject_kind import RejectKind
 
 PREFIX_END = ": "
@@ -67,6 +68,13 @@ class PolicyRule:
     def identity(self) -> str:
         """``policy/name`` or ``policy/action-hash``; unique in the file."""
         return self.origin.identity
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether it asks for endpoints that are not there, and so for no packet."""
+        return any(
+            isinstance(extra, Passage) and extra.is_absent for extra in self.criteria.extras
+        )
 
     def conditions(self, family: Family) -> Conditions | None:
         """What the rule asks of packets of a family, or None if it is not about that family."""

@@ -62,7 +62,12 @@ class LiteralFault(ValueError):
 
 def is_literal(word: str) -> bool:
     """Whether a word is written out rather than the name of a service."""
-    return "/" in word or word in LITERAL_WORDS
+    return "/" in word or word in LITERAL_WORDS or _is_number(word)
+
+
+def _is_number(word: str) -> bool:
+    """Whether a word is a number or a range, which somebody took for a service."""
+    return word.replace("-", "").isdigit()
 
 
 def parse_services(text: str) -> tuple[Traffic, ...]:
@@ -104,6 +109,11 @@ def parse_service(text: str) -> Traffic:
     if word == ANY_PROTOCOL:
         return Traffic(_parse_protocol(detail, text))
     number = PROTOCOLS.get(word)
+    if number is None and _is_number(text):
+        raise LiteralFault(
+            f"'{text}' may be a port or a protocol",
+            f"write tcp/{text} or udp/{text} for ports, {ANY_PROTOCOL}/{text} for a protocol",
+        )
     if number is None:
         words = ", ".join(PROTOCOLS)
         otherwise = f"protocols are {words}, and {ANY_PROTOCOL}/NUMBER for any other"

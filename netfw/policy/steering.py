@@ -64,6 +64,11 @@ class SteerPolicy:
         """The stable name that the compiled rules carry in their comments."""
         return self.origin.identity
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether it is for endpoints that are not there, and so for no packet."""
+        return bool(self.inputs) and all(endpoint.is_absent for endpoint in self.inputs)
+
     def conditions(self, family: Family) -> Conditions | None:
         """What it asks of packets of a family, or None where it is not about that family."""
         return self.criteria.of_family(family)

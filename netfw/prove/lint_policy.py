@@ -205,11 +205,15 @@ def _listed(policy: Policy) -> Iterator[tuple[str, Direction, PolicyRule]]:
         if entry.is_absent:
             continue
         for side in (Direction.INGRESS, Direction.EGRESS):
-            yield from ((entry.name, side, rule) for rule in entry.rules(side))
+            yield from (
+                (entry.name, side, rule) for rule in entry.rules(side) if not rule.is_absent
+            )
     for forward in policy.forward_policies:
         if forward.is_absent:
             continue
-        yield from ((forward.name, Direction.FORWARD, rule) for rule in forward.rules)
+        yield from (
+            (forward.name, Direction.FORWARD, rule) for rule in forward.rules if not rule.is_absent
+        )
 
 
 def _of_rule(rule: PolicyRule, use: _Use | None, *, has_duplicate: bool) -> Iterator[Finding]:

@@ -119,7 +119,7 @@ def test_literal_is_read_as_it_is_spelled(literal: str) -> None:
         ("{a: proto/256}", "2:15", "'proto/256': '256' is no protocol"),
         ("{a: proto/tpc}", "2:15", "'proto/tpc': 'tpc' is no protocol"),
         ("{a: proto}", "2:15", "'proto': '' is no protocol"),
-        ("{a: 47}", "2:15", "unknown service '47'"),
+        ("{a: 47}", "2:15", "'47' may be a port or a protocol"),
         ("{a: icmp-any/8}", "2:15", "'icmp-any/8': '8' is no type of both ICMP and ICMPv6"),
         ("{a: {from-ports: 53}}", "2:15", "this service has no protocol"),
         ("{a: {tcp: 80, sport: 53}}", "2:25", "unknown key 'sport' in a service"),

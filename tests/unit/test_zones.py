@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from netfw.compiler.pipeline import compile_policy
 from netfw.errors import PolicyError
 from netfw.policy.model import Policy
 from netfw.policy.read import load
 from netfw.policy.selector import SelectorFault, parse_selector
+from netfw.prove.finding import Kind
+from netfw.prove.lint_policy import lint_policy
+from netfw.prove.proof import prove
 
 HEAD = """version: 1
 endpoints:
@@ -188,3 +192,25 @@ def test_optional_zone_of_nothing_is_never_any_interface() -> None:
     assert entry.is_absent
     assert policy.masquerades[0].sources
     assert [endpoint.name for endpoint in policy.endpoints] == ["wan", "lan", "lab", "pods"]
+
+
+def test_rules_for_what_is_not_there_need_not_be_told_of() -> None:
+    """A host that lacks what is optional is no worse for it; and nothing is steered for nobody."""
+    nothing = "{select: trust == 'camera', optional: true}"
+    text = (
+        f"{HEAD}zones: {{none: {nothing}}}\n"
+        "marks: {mask: 0xf0000, steer: 0x0ff00000}\n"
+        "policies:\n"
+        "  - {name: a, at: none, ingress: [allow: http]}\n"
+        "  - {name: b, at: [wan, lan, lab], ingress: [{deny: http, in: none}, allow: https]}\n"
+        "  - {name: c, from: none, to: wan, forward: [allow: https]}\n"
+        "  - {name: d, from: lan, forward: [{deny: http, out: none}, allow: https]}\n"
+        "steer: [{in: none, service: http, table: 100}]\n"
+    )
+    policy = load(text, "p.yaml")
+    assert policy.steering.entries == ()
+    assert not [each for each in lint_policy(policy) if each.kind is Kind.NEVER_MATCHES]
+    rulesets = compile_policy(policy).rulesets
+    assert [
+        difference for each in prove(policy, rulesets).families for difference in each.differences
+    ] == []
