@@ -59,6 +59,9 @@ def _add_hook(draft: Draft, hook: Hook, *, from_host: bool) -> Draft:
         ]
         if not body:
             continue
+        if body[-1].origin == _steered(draft):
+            # behind the last entry there is nobody left to ask
+            body.pop()
         if name == tables and from_host and acts_early(draft, Direction.EGRESS):
             body.insert(0, _leave_untracked(draft))
         draft = draft.with_chains(TableName.MANGLE, Chain(name, tuple(body)), *extra)
@@ -149,8 +152,11 @@ def _compile(
     extra.append(Chain(name, (*back, note, make_rule(entry.origin, target, noted))))
     for term in shape.terms:
         yield make_rule(entry.origin, Jump(name), *term)
-    decided = Origin(draft.file, "verdict/steered", "the first entry that matches decides")
-    yield make_rule(decided, Return(), noted)
+    yield make_rule(_steered(draft), Return(), noted)
+
+
+def _steered(draft: Draft) -> Origin:
+    return Origin(draft.file, "verdict/steered", "the first entry that matches decides")
 
 
 def _action_of(target: Target) -> str:

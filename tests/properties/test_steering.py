@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from netfw.compiler.pipeline import compile_policy
 from netfw.errors import PolicyError
 from netfw.ir.match import ConnectionState
+from netfw.ir.names import Family, TableName
 from netfw.ir.net import Net
+from netfw.ir.ruleset import Rule, Ruleset, Table
 from netfw.policy.flow import Flow
 from netfw.policy.model import Policy
 from netfw.policy.read import load
@@ -20,6 +25,7 @@ from netfw.traverse.connection import Conntrack
 from netfw.traverse.host_facts import HostFacts, InterfaceAddress, Route
 from netfw.traverse.packet import SYN, Packet
 from netfw.traverse.walk import Walker
+from tests.golden.cases import policy_of
 from tests.reread import reread
 
 from .random_policies import some, some_nets, staged_policies, write
@@ -125,3 +131,33 @@ def facts_of(flow: Flow) -> HostFacts:
         addresses[flow.in_interface] = (here,)
         return HostFacts(addresses=addresses)
     return HostFacts(addresses, (Route(Net.everything(flow.family), flow.out_interface),))
+
+
+@pytest.mark.parametrize("case", ["140-two-uplinks", "141-classes", "144-owners"])
+def test_every_rule_that_steers_is_missed_where_it_is_left_out(case: str) -> None:
+    policy = policy_of(case)
+    ruleset = reread(compile_policy(policy).rulesets[Family.IPV4])
+    unseen = []
+    for chain in ruleset.table(TableName.MANGLE).chains:
+        if not re.match(r"NETFW-(STEER|TABLE|CLASS|REPLIES|X)", chain.name):
+            continue
+        for number, rule in enumerate(chain.rules):
+            rules = (*chain.rules[:number], *chain.rules[number + 1 :])
+            spoilt = with_rules(ruleset, chain.name, rules)
+            if prove(policy, {Family.IPV4: spoilt}, sizes=False).holds:
+                unseen.append((chain.name, rule.comment))
+    assert unseen == []
+
+
+def with_rules(ruleset: Ruleset, name: str, rules: tuple[Rule, ...]) -> Ruleset:
+    """The ruleset with other rules in a chain of mangle."""
+
+    def changed(table: Table) -> Table:
+        if table.name is not TableName.MANGLE:
+            return table
+        chains = (
+            replace(chain, rules=rules) if chain.name == name else chain for chain in table.chains
+        )
+        return Table(table.name, tuple(chains))
+
+    return replace(ruleset, tables=tuple(map(changed, ruleset.tables)))
