@@ -11,7 +11,8 @@ from netfw.ir.ruleset import Rule
 from netfw.ir.target import Dnat, Redirect, RestoreMark, SaveMark, SetConnmark, SetMark
 from netfw.prove.finding import Finding, Kind
 from netfw.prove.path import PathKind, Stop, stops
-from netfw.prove.reach import Place, Reach
+from netfw.prove.reach import Hit, Place, Reach
+from netfw.prove.space import Field, bits_of, mark_bit
 
 _BEHIND_ROUTING = frozenset({Hook.INPUT, Hook.FORWARD, Hook.POSTROUTING})
 
@@ -68,15 +69,32 @@ class _MarksLint:
             )
 
     def _stale_out(self, place: Place, where: Where | str) -> Iterator[Finding]:
-        if not any(hit.hook is Hook.OUTPUT for hit in self.reach.hits.get(place, ())):
-            return
-        before = [other for other in self.rerouters if _comes_before(other.table, place.table)]
-        if before:
-            yield Finding(
-                Kind.STALE_OUT,
-                where,
-                f"{place} asks for -o in OUTPUT, but {before[0]} can have routed the packet again",
-            )
+        hits = [hit for hit in self.reach.hits.get(place, ()) if hit.hook is Hook.OUTPUT]
+        for other in self.rerouters:
+            if _comes_before(other.table, place.table) and any(
+                self._can_have_moved(other, hit) for hit in hits
+            ):
+                yield Finding(
+                    Kind.STALE_OUT,
+                    where,
+                    f"{place} asks for -o in OUTPUT, but {other} can have routed the packet again",
+                )
+                return
+
+    def _can_have_moved(self, rerouter: Place, hit: Hit) -> bool:
+        """Whether a packet that meets a rule can have another mark than it began with, in bits
+        that an earlier rule writes, or another destination."""
+        space = self.reach.space
+        if rerouter.table is TableName.NAT:
+            return hit.context.see(space, space.flag(Field.DNAT)) & hit.those != space.false
+        table = self.reach.paths.ruleset.table(rerouter.table)
+        assert table is not None
+        for bit in bits_of(_written(table.chain(rerouter.chain).rule(rerouter.number))):
+            variable = space.variable(mark_bit(bit))
+            now = hit.context.see(space, variable)
+            if hit.those & space.either(hit.context.those & variable, now) != space.false:
+                return True
+        return False
 
     def _find_rerouters(self) -> list[Place]:
         """Rules that make the kernel route this host's packets again: a mark in mangle OUTPUT, a
