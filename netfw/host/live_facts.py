@@ -118,6 +118,11 @@ class LiveFacts:
                 self._sysctl("ipv4", "all", "rp_filter"),
                 self._sysctl("ipv4", interface, "rp_filter"),
             ),
+            # IN_DEV_ORCONF in include/linux/inetdevice.h: for all interfaces, or for this one
+            asks_mark=bool(
+                self._sysctl("ipv4", "all", "src_valid_mark")
+                or self._sysctl("ipv4", interface, "src_valid_mark")
+            ),
         )
 
     @property
@@ -150,9 +155,6 @@ class LiveFacts:
                 for name in ("accept_local", "route_localnet")
                 if self._sysctl("ipv4", interface.name, name) or self._sysctl("ipv4", "all", name)
             ]
-            marked = self._sysctl("ipv4", "all", "src_valid_mark")
-            if marked and self._sysctl("ipv4", interface.name, "rp_filter"):
-                doubts.append("the sysctl src_valid_mark is on: the way back asks the mark")
         return tuple(doubts)
 
     def refuses_interface(self, packet: Packet) -> str:

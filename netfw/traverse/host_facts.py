@@ -154,7 +154,7 @@ class HostFacts:
                     best = Route(net, interface)
         return best
 
-    def refused_source(self, family: Family) -> str:
+    def refused_source(self, family: Family, mark: int) -> str:
         """Why routing refuses the packet for its source; empty if not. Nothing asks the way back
         unless the host's own rp_filter is known (``routing_tables``)."""
         return ""

@@ -190,13 +190,15 @@ def _fits_link(route: TableRoute, asked: Asked) -> bool:
 class RoutedFacts(HostFacts):
     """Facts of a host for one packet, with all of its routing.
 
-    ``reverse_path`` is the rp_filter of the packet's interface (0 off, 1 strict, 2 loose).
+    ``reverse_path`` is the rp_filter of the packet's interface (0 off, 1 strict, 2 loose), and
+    ``asks_mark`` says that it looks for the way back with the packet's mark (src_valid_mark).
     """
 
     tables: RoutingTables = field(default_factory=RoutingTables)
     packet_source: int = 0
     packet_interface: str = ""
     reverse_path: int = 0
+    asks_mark: bool = False
 
     def is_local(self, family: Family, address: int) -> bool:
         """Whether the local table says that an address is this host's."""
@@ -224,7 +226,7 @@ class RoutedFacts(HostFacts):
             raise Stop(End.UNDECIDED, f"a route of kind {found.kind.name.lower()}")
         return Decision(found.interface, is_local=False, next_hop=found.next_hop)
 
-    def refused_source(self, family: Family) -> str:
+    def refused_source(self, family: Family, mark: int) -> str:
         """Why the kernel refuses the packet for its source where it is routed; empty if not.
 
         __fib_validate_source in net/ipv4/fib_frontend.c; IPv6 has no such check. Raises Stop
@@ -234,8 +236,8 @@ class RoutedFacts(HostFacts):
             return ""
         if self.packet_interface == LOOPBACK:
             return ""
-        # the way back does not ask the mark unless src_valid_mark says so
-        back = Asked(family, 0, self.packet_source, self.packet_interface, 0)
+        asked_mark = mark if self.asks_mark else 0
+        back = Asked(family, 0, self.packet_source, self.packet_interface, asked_mark)
         found = self.tables.find(back)
         source = format_address(family, self.packet_source)
         if found is None or found.kind is not RouteKind.UNICAST:

@@ -78,7 +78,7 @@ class Trip:
         decision = facts.route(family, skb.destination, skb.mark)
         if decision is None and not to_all:
             raise Stop(End.STOPPED, "no route to the destination")
-        refused = facts.refused_source(family)
+        refused = facts.refused_source(family, skb.mark)
         if refused:
             raise Stop(End.STOPPED, refused)
         if decision is None or decision.is_local or to_all:

@@ -250,6 +250,25 @@ def test_strict_rp_filter_refuses_what_comes_the_wrong_way(router: Router) -> No
     watcher.close()
 
 
+@pytest.mark.parametrize("scope", ["all", "left"])
+def test_the_way_back_asks_the_mark_where_a_setting_says_so(router: Router, scope: str) -> None:
+    with Network(router.box) as network:
+        network.set_sysctl("net.ipv4.conf.left.rp_filter", 1)
+        network.set_sysctl(f"net.ipv4.conf.{scope}.src_valid_mark", 1)
+    for words in (
+        "rule add fwmark 0x5/0xf lookup 78",
+        "route add 10.2.0.7 dev left table 78",
+    ):
+        run(["ip", *words.split()], namespace=router.box)
+    restore(router.box, Backend.NFT, Family.IPV4, MARKS)
+    scene = scene_of(router.box, Family.IPV4)
+    accounts = [explained(scene, f"udp 10.2.0.7 -> 10.1.0.1:{port} in left") for port in (53, 60)]
+    assert accounts[0].traversal.detail == "rp_filter: the way back to 10.2.0.7 is right"
+    watcher = Watcher(router, Family.IPV4)
+    assert watcher.outcomes(accounts) == [None, Seen("here", "10.2.0.7", 60)]
+    watcher.close()
+
+
 def test_routing_rules_are_followed_by_source_and_mark(router: Router) -> None:
     box = router.box
     for words in (
