@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from netfw.facts.iptables_save import parse_ruleset
+from netfw.host.packets import PacketBuilder
 from netfw.ir.names import Backend, Family, Hook, TableName
-from netfw.ir.protocols import ICMP, TCP, UDP
+from netfw.ir.protocols import DCCP, ICMP, TCP, UDP, UDPLITE
 from netfw.traverse.packet import ACK, FIN, RST, SYN, Packet
 from netfw.traverse.traversal import End, Station, Traversal
 from netfw.verify.instrument import with_all_stations
@@ -18,6 +21,7 @@ from tests.fuzz.arena import Arena
 from tests.fuzz.differential import play
 from tests.fuzz.generate import Case, Relation, Sending
 from tests.fuzz.world import BEHIND, FAR, LOOPBACK_ADDRESS, NEAR
+from tests.kernel.router import Router, forwarded
 
 pytestmark = pytest.mark.kernel
 
@@ -270,3 +274,47 @@ def test_over_lo_an_invalid_packet_is_looked_at_once_more(arena: Arena) -> None:
     good = replace(TCP_V4, source=lo, destination=lo, in_interface="")
     ways = seen(arena, rules, first(good), first(replace(good, tcp_flags=0)))
     assert [met(way) for way in ways] == [[], [1]]
+
+
+@pytest.mark.parametrize("family", Family, ids=str)
+def test_udplite_that_comes_in_belongs_to_no_connection(family: Family) -> None:
+    """Only one that has the checksum of UDP is NEW: which the sender of UDP-Lite does not make."""
+    packet = replace(forwarded(family), protocol=UDPLITE)
+    right = PacketBuilder().build(packet, 7)
+    start = len(right) - 20
+    wrong = bytearray(right)
+    stored = int.from_bytes(right[start + 6 : start + 8], "big")
+    # one's complement: the protocol in the pseudo-header is 17 and no longer 136
+    changed = (stored + UDPLITE - UDP) % 0xFFFF
+    wrong[start + 6 : start + 8] = changed.to_bytes(2, "big")
+    assert states_counted(family, [right, bytes(wrong), bytes(wrong)]) == {"INVALID": 1, "NEW": 2}
+
+
+@pytest.mark.parametrize("family", Family, ids=str)
+def test_the_second_packet_of_dccp_is_of_the_first_ones_connection(family: Family) -> None:
+    """Whatever its ports: nat is passed by the first alone."""
+    first_port, other = (
+        PacketBuilder().build(replace(forwarded(family, port), protocol=DCCP), port)
+        for port in (53, 54)
+    )
+    assert states_counted(family, [first_port, other], "nat") == {"INVALID": 0, "NEW": 1}
+
+
+def states_counted(family: Family, packets: list[bytes], table: str = "mangle") -> dict[str, int]:
+    """How many packets were in a state at PREROUTING."""
+    program = "iptables" if family is Family.IPV4 else "ip6tables"
+    states_asked = ("INVALID", "NEW")
+
+    def run(*words: str) -> str:
+        command = [program, "-t", table, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    with Router() as router:
+        for state in states_asked:
+            ask = ("-i", "left", "-m", "conntrack", "--ctstate", state)
+            router.box.call(lambda ask=ask: run("-A", "PREROUTING", *ask))
+        for packet in packets:
+            router.left.send(family, packet)
+        time.sleep(0.2)
+        lines = router.box.call(lambda: run("-nvxL", "PREROUTING")).splitlines()[2:]
+    return {state: int(line.split()[0]) for state, line in zip(states_asked, lines, strict=True)}
