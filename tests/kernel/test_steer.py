@@ -163,3 +163,15 @@ def test_nothing_goes_another_way_where_the_route_is_gone_and_that_is_refused(
     run(["ip", "link", "set", "right", "down"], namespace=router.box)
     sent(router.left, LEFT_HOST[family], AFAR[family], family, 54)
     assert ports_at(router.left) == ([(40000, 54)] if leaks else [])
+
+
+def test_a_family_without_a_gateway_is_refused_and_does_not_leak(router: Router) -> None:
+    family = Family.IPV6
+    by_default(router, family, "left", LEFT_HOST[family])
+    entry = "{in: left, table: 100, via: {out: right, gateway: 10.2.0.2, if-down: refuse}}"
+    loaded(router, Backend.NFT, family, entry)
+    sent(router.left, LEFT_HOST[family], AFAR[family], family, 53)
+    assert (ports_at(router.right), ports_at(router.left)) == ([], [])
+    # what the main table knows better than by its default route is reached all the same
+    sent(router.left, LEFT_HOST[family], RIGHT_HOST[family], family, 54)
+    assert ports_at(router.right) == [(40000, 54)]
