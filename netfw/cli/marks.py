@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from netfw.errors import ExitCode, UsageError
 from netfw.ir.mark import MAX_MARK, Mark, MaskedWord, parse_word
 from netfw.ir.mark_field import DEFAULT_FIELD_MASK, MarkField
+from netfw.ir.steer_field import SteerField
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=f"{DEFAULT_FIELD_MASK:#x}",
         help="where the policy has netfw's four bits; default: %(default)s",
     )
+    parser.add_argument(
+        "--steer",
+        metavar="MASK",
+        help="where the policy steers: 0xff00000 unless it says otherwise",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -36,12 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
         field = MarkField(parse_word(arguments.field))
     except ValueError as error:
         raise UsageError.at("--field", str(error)) from None
+    steer = _read_steer(arguments.steer, field)
     if arguments.mark is None:
         lines = list(_layout(field))
         data: dict[str, object] = {"field": f"{field.mask:#x}", "bits": _bits(field)}
     else:
         word = _parse(arguments.mark)
-        lines = list(_explain(word, field))
+        lines = list(_explain(word, field, steer))
         data = {
             "mark": str(word),
             "field": f"{field.mask:#x}",
@@ -49,12 +56,27 @@ def run(arguments: argparse.Namespace) -> int:
             "meaning": field.meaning_of(word.value),
             "outside_field": f"{word.value & ~field.mask & MAX_MARK:#x}",
         }
+        if steer is not None:
+            data["steering"] = steer.meaning_of(word.value)
     if arguments.json:
         json.dump(data, sys.stdout, indent=1)
         print()
     else:
         print("\n".join(lines))
     return int(ExitCode.OK)
+
+
+def _read_steer(text: str | None, field: MarkField) -> SteerField | None:
+    if text is None:
+        return None
+    try:
+        steer = SteerField(parse_word(text))
+    except ValueError as error:
+        raise UsageError.at("--steer", str(error)) from None
+    if steer.mask & field.mask:
+        shared = f"{steer.mask & field.mask:#x}"
+        raise UsageError.at("--steer", f"the bits {shared} are in the field too")
+    return steer
 
 
 def _parse(text: str) -> MaskedWord:
@@ -87,13 +109,16 @@ def _layout(field: MarkField) -> Iterator[str]:
         yield f"  {bit:#010x}  {name:<18}  {_MEANINGS[name]}"
 
 
-def _explain(word: MaskedWord, field: MarkField) -> Iterator[str]:
+def _explain(word: MaskedWord, field: MarkField, steer: SteerField | None = None) -> Iterator[str]:
     value, mask = word.value, word.mask
     yield f"{value:#x} = {value}" + ("" if mask == MAX_MARK else f", of the bits {mask:#x}")
     for name, bit in field.bits:
         state = "set" if value & bit else "not set" if mask & bit else "not looked at"
         yield f"  {bit:#010x}  {name:<18}  {state}"
     foreign = value & ~field.mask & MAX_MARK
+    if steer is not None:
+        yield f"  {value & steer.mask:#010x}  steering            {steer.meaning_of(value)}"
+        foreign &= ~steer.mask
     if foreign:
         yield f"  {foreign:#010x}  outside netfw's field {field.mask:#x}: somebody else's bits"
     if mask & field.verdict_mask == field.verdict_mask:

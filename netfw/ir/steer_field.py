@@ -92,6 +92,19 @@ class SteerField:
         """The answers of the connection take a table."""
         return Mark(_deposit(number, self.tables) | self.answers, self.way)
 
+    def meaning_of(self, word: int) -> str:
+        """What the steering bits of a mark say, in words; numbers are those of the mark."""
+        check_word(word)
+        parts = []
+        if table := _extract(word, self.tables):
+            answers = " for answers" if word & self.answers else ""
+            parts.append(f"table number {table}{answers}")
+        elif word & self.answers:
+            parts.append("no table; it brought a mark, or its answers take none")
+        if tc_class := _extract(word, self.classes):
+            parts.append(f"class number {tc_class}")
+        return ", ".join(parts) or "not steered"
+
     def tc_class(self, number: int) -> Mark:
         """Packets of the connection belong to a class (1 to ``class_count``; 0: none)."""
         return Mark(_deposit(number, self.classes), self.classes)
@@ -99,6 +112,11 @@ class SteerField:
 
 def _bits(mask: int) -> list[int]:
     return [1 << place for place in range(32) if mask >> place & 1]
+
+
+def _extract(word: int, mask: int) -> int:
+    """The number that is written into the bits of a mask."""
+    return sum(1 << place for place, bit in enumerate(_bits(mask)) if word & bit)
 
 
 def _deposit(number: int, mask: int) -> int:

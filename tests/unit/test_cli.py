@@ -222,6 +222,18 @@ def test_marks_knows_a_moved_field_and_foreign_bits(capsys: pytest.CaptureFixtur
     assert "0x00004000  outside netfw's field 0xf000000" in out
 
 
+def test_marks_tells_what_a_mark_steers_by(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "marks", "0x4570001", "--steer", "0x0ff00000")
+    assert code == 0
+    assert "0x04500000  steering            table number 2 for answers, class number 4" in out
+    assert "0x00000001  outside netfw's field" in out
+    _, out, _ = run(capsys, "marks", "0x60000", "--steer", "0x0ff00000", "--json")
+    assert json.loads(out)["steering"] == "not steered"
+    code, _, err = run(capsys, "marks", "1", "--steer", "0xff0000")
+    assert code == 2
+    assert "the bits 0xf0000 are in the field too" in err
+
+
 def test_marks_speaks_json(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "marks", "0x30000", "--json")
     assert json.loads(out)["set"] == ["accept", "checked"]
