@@ -7,6 +7,7 @@ import gc
 import json
 import sys
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from netfw.cli.policy_file import POLICY_HELP, add_variables, read_policy
@@ -34,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("4", "6"),
         help="IP family of --rules; default: what the file looks like",
     )
+    parser.add_argument(
+        "--today",
+        metavar="DATE",
+        help="rules that expired before this day are told (2027-06-30); default: today, UTC",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="explain each kind of finding"
@@ -48,9 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError.at("--family", "a policy is checked for both families")
     if arguments.sets is not None and arguments.rules is None:
         raise UsageError.at("--sets", "it is for --rules", "add --rules FILE")
+    if arguments.today is not None and arguments.policy is None:
+        raise UsageError.at("--today", "rules of others are not looked at for dates")
+    today = _today(arguments.today)
     # see netfw/cli/prove.py: many objects, hardly a cycle
     gc.disable()
-    findings, broken, subject = _find(arguments)
+    findings, broken, subject = _find(arguments, today)
     if arguments.json:
         sys.stdout.write(_json(findings, broken))
     else:
@@ -67,7 +76,18 @@ def run(arguments: argparse.Namespace) -> int:
     return int(ExitCode.DIFFERENCES if failed else ExitCode.OK)
 
 
-def _find(arguments: argparse.Namespace) -> tuple[list[Finding], list[str], str]:
+def _today(text: str | None) -> date:
+    if text is None:
+        return datetime.now(UTC).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError.at(
+            "--today", f"'{text}' is not a date", "write it like 2027-06-30"
+        ) from None
+
+
+def _find(arguments: argparse.Namespace, today: date) -> tuple[list[Finding], list[str], str]:
     """Findings, lines about assertions that do not hold, and what was checked."""
     if arguments.rules is not None:
         from netfw.cli.rules_file import read_rules_of_some_family, read_sets
@@ -87,7 +107,7 @@ def _find(arguments: argparse.Namespace) -> tuple[list[Finding], list[str], str]
 
     policy = read_policy(arguments.policy, arguments)
     broken = [line for each in broken_assertions(policy) for line in broken_lines(policy, each)]
-    return lint_policy(policy), broken, policy.file
+    return lint_policy(policy, today), broken, policy.file
 
 
 def _explain(findings: list[Finding]) -> None:

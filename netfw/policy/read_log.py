@@ -27,6 +27,9 @@ RATE_UNITS = {
 """Units of a rate, and what the limit match calls them."""
 DEFAULT_RATE = "10/minute"
 """How often a log rule writes unless it says so: enough to see it, too little to fill a disk."""
+_LEAST_A_DAY = 5
+"""The limit match begins with a burst of 5, and that must come back within a day (MAX_CPJ,
+net/netfilter/xt_limit.c): the legacy backend refuses anything slower."""
 _PREFIX = re.compile(r"[A-Za-z0-9_.,/@#=+-]+( [A-Za-z0-9_.,/@#=+-]+)*")
 
 
@@ -61,6 +64,12 @@ def read_log(
                 word.where,
                 str(error),
                 did_you_mean(word.text, ("unlimited",), "write it like 5/minute, or 'unlimited'"),
+            )
+        if unit == "day" and rate is not None and rate < _LEAST_A_DAY:
+            faults.add(
+                word.where,
+                f"'{word.text}': the kernel cannot count so slowly",
+                f"the least is {_LEAST_A_DAY}/day",
             )
     return LogSettings(prefix, rate, unit), fields.find("service")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netfw.ir.match import ConnectionState
 from netfw.ir.net import Net
+from netfw.prove.hidden import HiddenBit
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.space import STATES, Bdd, Field, Space, mark_bit
 from netfw.traverse.packet import PORT_PROTOCOLS
@@ -40,7 +41,8 @@ class Box:
     """All packets that meet every one of some conditions, and one of them.
 
     ``ranges`` maps a field to what it may be: pairs of first and last value, or networks. A field
-    that is not there may be anything. ``marks`` are the bits that must be set or clear.
+    that is not there may be anything. ``marks`` are the bits that must be set or clear. ``some``
+    are numbers that no header says: only packets with some values of them are meant.
     """
 
     example: Example
@@ -49,6 +51,7 @@ class Box:
     interfaces: dict[Field, tuple[str, ...]]
     states: tuple[ConnectionState, ...]
     marks: dict[int, bool]
+    some: tuple[str, ...] = ()
 
 
 def boxes_of(space: Space, of: Bdd, domain: Bdd, most: int) -> Iterator[Box]:
@@ -56,13 +59,22 @@ def boxes_of(space: Space, of: Bdd, domain: Bdd, most: int) -> Iterator[Box]:
 
     ``domain`` are the packets that there can be: what is outside need not be told apart.
     """
+    whole = of & domain
+    hidden = {
+        name: key.number for name, key in space.oracle_names.items() if isinstance(key, HiddenBit)
+    }
+    hidden = {name: hidden[name] for name in space.support(whole) if name in hidden}
+    # their numbers are not told: a box for each hour of each user would say nothing
+    of = space.without(whole, hidden) if hidden else of
     left = of & domain
     for _ in range(most):
         example = example_of(space, left)
         if example is None:
             return
         box, those = _grow(space, of, domain, left, example)
-        yield box
+        numbers = {hidden[name] for name in space.support(whole & those) if name in hidden}
+        some = tuple(sorted(number.value for number in numbers))
+        yield replace(box, some=some) if some else box
         left &= ~those
 
 
@@ -77,7 +89,9 @@ def _grow(space: Space, of: Bdd, domain: Bdd, left: Bdd, example: Example) -> tu
         for name, variable in space.state_variables.items()
     }
     oracles: dict[str, Bdd] = {}
-    for name in space.oracle_names:
+    for name, key in space.oracle_names.items():
+        if isinstance(key, HiddenBit):
+            continue
         variable = space.variable(name)
         oracles[name] = variable if member.get(name, False) else ~variable
     outside = domain & ~of

@@ -30,6 +30,11 @@ class Kind(Enum):
         "Without the rule every packet would end in the same way. Remove it, or narrow what "
         "follows it.",
     )
+    EXPIRED = (
+        "expired",
+        "The day on which the rule expires is over, and the kernel does not match it any more. "
+        "Remove it, or give it another day.",
+    )
     NO_POLICY = (
         "endpoint-without-policy",
         "Nothing is allowed where an endpoint is declared and no policy speaks of it. That may be "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 from netfw.ir.names import Family
 from netfw.policy.criteria import Criteria
@@ -11,6 +12,7 @@ from netfw.policy.endpoint import Direction
 from netfw.policy.model import Policy
 from netfw.policy.rule import Action, PolicyRule
 from netfw.policy.tier import Acts
+from netfw.policy.validity import Validity
 from netfw.prove.diagrams import within_memory
 from netfw.prove.finding import Finding, Kind
 from netfw.prove.interfaces import Interfaces, patterns_of_policy
@@ -46,8 +48,9 @@ class _Use:
 
 
 @within_memory()
-def lint_policy(policy: Policy) -> list[Finding]:
-    """Every finding of a policy, in the order of the file."""
+def lint_policy(policy: Policy, today: date | None = None) -> list[Finding]:
+    """Every finding of a policy, in the order of the file; with ``today`` also rules that are
+    over."""
     uses: dict[int, _Use] = {}
     steered = SteerLint()
     for family in Family:
@@ -64,7 +67,17 @@ def lint_policy(policy: Policy) -> list[Finding]:
                     _StageLint(space, sets, stage, uses).run()
     found = [*_of_rules(policy, uses), *_of_endpoints(policy), *_any_to_any(policy)]
     found += steered.findings()
+    if today is not None:
+        found += _expired(policy, today)
     return sorted(found, key=_place)
+
+
+def _expired(policy: Policy, today: date) -> Iterator[Finding]:
+    for _, rule in policy.rules():
+        for extra in rule.criteria.extras:
+            if isinstance(extra, Validity) and extra.is_past(today):
+                text = f"'{rule.origin.text}' is over since the end of {extra.last}"
+                yield Finding(Kind.EXPIRED, rule.origin.where, text)
 
 
 def _place(finding: Finding) -> tuple[str, int, int]:

@@ -76,6 +76,8 @@ def box_text(box: Box) -> str:
         value = sum(1 << bit for bit, is_set in box.marks.items() if is_set)
         mask = sum(1 << bit for bit in box.marks)
         words.append(f"mark {value:#x}/{mask:#x}")
+    if box.some:
+        words.append(f"with some {' and '.join(box.some)}")
     for key, answer in box.example.oracles:
         words.append(f"where {key} is {'true' if answer else 'false'}")
     return " ".join(word for word in words if word)
