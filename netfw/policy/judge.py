@@ -21,7 +21,7 @@ from netfw.policy.grant import Grant
 from netfw.policy.model import ForwardPolicy, Policy
 from netfw.policy.rule import Action, PolicyRule
 from netfw.policy.tier import LAST_TIER, Acts, Tier
-from netfw.policy.translation import DnatPolicy
+from netfw.policy.translation import Permission
 
 
 class Verdict(Enum):
@@ -43,7 +43,7 @@ class Judgement:
     """
 
     verdict: Verdict
-    rule: PolicyRule | DnatPolicy | None = None
+    rule: PolicyRule | Permission | None = None
     rejected: bool = False
 
 
@@ -64,6 +64,7 @@ class Judge:
         """What rules ask for, by the rule's place in memory: the policy keeps its rules alive."""
         self._grants = {side: policy.grants(side) for side in Direction}
         self._neighbour_grants = policy.neighbour_grants
+        self._permissions = policy.permissions
         self._forward_tiers = policy.forward_tiers
         self._known_tiers: dict[tuple[str, Direction, Acts], _Tiers] = {}
         self._assumed: dict[int, bool] = {}
@@ -150,7 +151,7 @@ class Judge:
             if failsafe.direction is Direction.INGRESS
         )
 
-    def _is_about(self, rule: PolicyRule | Grant, flow: Flow) -> bool:
+    def _is_about(self, rule: PolicyRule | Grant | Permission, flow: Flow) -> bool:
         key = (id(rule), flow.family)
         if key not in self._conditions:
             self._conditions[key] = rule.conditions(flow.family)
@@ -195,9 +196,9 @@ class Judge:
                 return judgement
             if judgement is None and not tier.passes and tier.name != LAST_TIER:
                 return Judgement(Verdict.DENIED)
-        for dnat in stage.dnats:
-            if flow.translated and is_about(dnat.translated(flow.family), flow):
-                return Judgement(Verdict.ALLOWED, dnat)
+        for permission in stage.permissions:
+            if flow.translated and self._is_about(permission, flow):
+                return Judgement(Verdict.ALLOWED, permission)
         return Judgement(Verdict.DENIED)
 
     def _first_match(self, flow: Flow, rules: Iterable[PolicyRule]) -> Judgement | None:
@@ -252,8 +253,8 @@ class Judge:
                 )
                 for tier, policies in self._forward_tiers
             )
-            dnats = tuple(dnat for dnat in policy.dnats if came_by in dnat.inputs)
-            yield _Stage(tiers, dnats=dnats, is_of_host=True)
+            permissions = tuple(p for p in self._permissions if came_by in p.inputs)
+            yield _Stage(tiers, permissions=permissions, is_of_host=True)
         if leaves_by is not None and not leaves_by.is_host:
             yield _Stage(self._tiers_at(leaves_by, Direction.INGRESS))
 
@@ -289,7 +290,7 @@ class _Stage:
 
     tiers: _Tiers
     grants: tuple[Grant, ...] = ()
-    dnats: tuple[DnatPolicy, ...] = ()
+    permissions: tuple[Permission, ...] = ()
     is_of_host: bool = False
 
 

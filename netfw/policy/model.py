@@ -20,7 +20,7 @@ from netfw.policy.grant import DHCP, NEIGHBOUR_DISCOVERY, PATH_MTU, Grant
 from netfw.policy.rule import PolicyRule
 from netfw.policy.steering import Steering
 from netfw.policy.tier import LAST_TIER, Acts, Tier
-from netfw.policy.translation import DnatPolicy, MasqueradePolicy
+from netfw.policy.translation import Permission, Translation
 
 if TYPE_CHECKING:
     from netfw.policy.assertion import Assertion
@@ -91,8 +91,7 @@ class Policy:
     endpoints: tuple[Endpoint, ...]
     endpoint_policies: tuple[EndpointPolicy, ...]
     forward_policies: tuple[ForwardPolicy, ...]
-    masquerades: tuple[MasqueradePolicy, ...]
-    dnats: tuple[DnatPolicy, ...]
+    translations: tuple[Translation, ...]
     assertions: tuple[Assertion, ...] = ()
     defaults: Defaults = dataclass_field(default_factory=Defaults)
     failsafes: tuple[Grant, ...] = ()
@@ -139,6 +138,15 @@ class Policy:
             if endpoint.covers(interface):
                 return endpoint
         return None
+
+    @property
+    def permissions(self) -> tuple[Permission, ...]:
+        """What port forwards let through behind all forward policies, in the order of the file."""
+        return tuple(
+            permission
+            for translation in self.translations
+            for permission in translation.permissions
+        )
 
     def policies_at(
         self, endpoint: Endpoint, direction: Direction, acts: Acts = Acts.NORMAL

@@ -85,7 +85,7 @@ def _read_policy(
     at_endpoints, forward = (
         read_policies(policies_node, names, tiers, faults) if policies_node else ((), ())
     )
-    masquerades, dnats = read_nat(nat_node, names, faults) if nat_node else ((), ())
+    translations = read_nat(nat_node, names, faults) if nat_node else ()
     steer_node = fields.find("steer")
     steering = (
         read_steer(steer_node, steer_field, names, faults) if steer_node else Steering(steer_field)
@@ -99,8 +99,7 @@ def _read_policy(
         tuple(endpoint for endpoint in endpoints.values() if not endpoint.is_absent),
         at_endpoints,
         forward,
-        masquerades,
-        dnats,
+        translations,
         assertions,
         defaults,
         read_failsafes(failsafes_entry, names, faults)

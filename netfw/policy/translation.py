@@ -1,58 +1,104 @@
-"""Translations of addresses that a policy asks for."""
+"""Translations of addresses that a policy asks for: the entries of ``nat``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
-from netfw.ir.match import PortRange
 from netfw.ir.names import Family
-from netfw.ir.net import Net
 from netfw.ir.ruleset import Origin
-from netfw.policy.conditions import Conditions, conditions_of
+from netfw.policy.conditions import Conditions
+from netfw.policy.criteria import Criteria
 from netfw.policy.endpoint import Endpoint
-from netfw.policy.traffic import Traffic
+from netfw.policy.new_end import NewEnd
+
+
+class TranslationKind(Enum):
+    """The kinds of entries, by the words of the language."""
+
+    MASQUERADE = "masquerade"
+    SNAT = "snat"
+    DNAT = "dnat"
+    REDIRECT = "redirect"
+    NETMAP = "netmap"
+    EXEMPT = "exempt"
+
+
+class Point(Enum):
+    """Where addresses are translated, each time a connection begins."""
+
+    ARRIVING = "arriving"
+    """What comes in by an interface gets its new destination, before it is judged."""
+    SENDING = "sending"
+    """The same for what this host itself sends."""
+    LEAVING = "leaving"
+    """What leaves by an interface gets its new source, after it was judged."""
 
 
 @dataclass(frozen=True, slots=True)
-class MasqueradePolicy:
-    """What leaves by ``out`` gets that interface's address as its source.
+class Turn:
+    """What an entry does at one point, in one or both families.
 
-    Only what came in by ``sources``, where there are any.
+    It is about packets that came in by ``inputs`` and leave by ``outs`` (None: whatever way, this
+    host's own packets among them) and meet the criteria as they are at that point; with
+    ``of_redirected`` only about those whose destination was changed before. ``new`` is None where
+    they shall stay as they are.
     """
 
-    sources: tuple[Endpoint, ...]
-    out: tuple[Endpoint, ...]
+    point: Point
     families: tuple[Family, ...]
-    origin: Origin
+    criteria: Criteria
+    new: NewEnd | None
+    inputs: tuple[Endpoint, ...] | None = None
+    outs: tuple[Endpoint, ...] | None = None
+    of_redirected: bool = False
+
+    def conditions(self, family: Family) -> Conditions | None:
+        """What is asked of packets of a family, None where the turn is not about them."""
+        return self.criteria.of_family(family) if family in self.families else None
 
 
 @dataclass(frozen=True, slots=True)
-class DnatPolicy:
-    """What comes in by ``inputs`` for a service gets another destination, and is allowed there.
-
-    ``address`` is a number of ``family``; ``ports`` is None where ports stay as they are.
-    """
+class Permission:
+    """What was redirected may be forwarded: packets that came in by ``inputs``, have another
+    destination since, and meet the criteria with it."""
 
     inputs: tuple[Endpoint, ...]
     family: Family
-    traffic: tuple[Traffic, ...]
-    sources: tuple[Net, ...]
-    address: int
-    ports: PortRange | None
+    criteria: Criteria
     origin: Origin
 
     def conditions(self, family: Family) -> Conditions | None:
-        """Which packets are translated, as they arrive."""
-        if family is not self.family:
-            return None
-        return conditions_of(family, self.traffic, self.sources)
+        """What is asked of packets of a family behind their translation."""
+        return self.criteria.of_family(family) if family is self.family else None
 
-    def translated(self, family: Family) -> Conditions | None:
-        """The same packets as the filter table sees them, with their new destination."""
-        if family is not self.family:
-            return None
-        traffic = self.traffic
-        if self.ports is not None:
-            traffic = tuple(Traffic(kind.protocol, self.ports) for kind in traffic)
-        full = (1 << family.bits) - 1
-        return conditions_of(family, traffic, self.sources, (Net(family, self.address, full),))
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """An entry of ``nat``. At every point, the first entry that is about a packet decides."""
+
+    kind: TranslationKind
+    turns: tuple[Turn, ...]
+    permissions: tuple[Permission, ...]
+    origin: Origin
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoints by which what it redirects comes in."""
+        return tuple(
+            endpoint
+            for turn in self.turns
+            if turn.point is Point.ARRIVING
+            for endpoint in turn.inputs or ()
+        )
+
+
+def turns_at(
+    translations: Sequence[Translation], point: Point
+) -> Iterator[tuple[Translation, Turn]]:
+    """What all entries do at a point, in order."""
+    for translation in translations:
+        for turn in translation.turns:
+            if turn.point is point:
+                yield translation, turn
