@@ -6,22 +6,24 @@ from netfw.compiler import chain_name
 from netfw.compiler.build_early import accepted_on_arrival
 from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.policy_rule import Place, compile_rule
+from netfw.compiler.shape import shape_of
 from netfw.compiler.stage import (
     INLINE_RULES,
     call_chain,
     end_stage,
     next_stage,
+    return_if_decided,
     start_stage,
 )
-from netfw.compiler.term import InterfacePair, expand_conditions, interface_matches
+from netfw.compiler.term import InterfacePair, interface_matches
 from netfw.compiler.tier_chains import passes, place_tiers
 from netfw.ir.match import ConnectionState, ConntrackMatch
-from netfw.ir.names import Family, TableName
+from netfw.ir.names import TableName
 from netfw.ir.ruleset import Chain, Origin, Rule
-from netfw.ir.target import Goto
+from netfw.ir.target import Goto, Jump, Return
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.model import ForwardPolicy
-from netfw.policy.translation import DnatPolicy
+from netfw.policy.translation import Permission, Point
 
 OWNER = "forward"
 """What the identities of the stage's own rules start with."""
@@ -55,8 +57,8 @@ def build_forward(draft: Draft) -> Draft:
         lambda policy, place: _place_policy(draft, policy, place, chains),
     )
     rules += judging
-    for dnat in draft.policy.dnats:
-        rules += _allow_translated(dnat, draft.family)
+    for permission in draft.policy.permissions:
+        rules += _allow_translated(draft, permission, chains)
     rules.append(end_stage(OWNER, where))
     return draft.with_chains(
         TableName.FILTER,
@@ -110,18 +112,23 @@ def _place_policy(
     return call_chain(draft, name, origin, pairs, can_pass=passes(policy.rules))
 
 
-def _allow_translated(dnat: DnatPolicy, family: Family) -> list[Rule]:
-    """What a dnat redirects is allowed, as if the last forward policy said so; nothing else to
-    the same address is."""
-    conditions = dnat.translated(family)
+def _allow_translated(draft: Draft, permission: Permission, chains: list[Chain]) -> list[Rule]:
+    """What was redirected is allowed, as if the last forward policy said so; nothing else to the
+    same address is."""
+    conditions = permission.conditions(draft.family)
     if conditions is None:
         return []
-    pairs = [(name, None) for endpoint in dnat.inputs for name in endpoint.interfaces]
+    pairs = [(name, None) for endpoint in permission.inputs for name in endpoint.interfaces]
     state = ConntrackMatch(frozenset({ConnectionState.DNAT}))
-    return [
-        make_rule(dnat.origin, Goto(chain_name.ALLOW), *term, state)
-        for term in expand_conditions(conditions, pairs)
-    ]
+    shape = shape_of(conditions, pairs)
+    origin, allow = permission.origin, Goto(chain_name.ALLOW)
+    if not shape.needs_chain:
+        return [make_rule(origin, allow, *term, *shape.last, state) for term in shape.terms]
+    name = chain_name.chain_of_turn(origin.identity, Point.ARRIVING)
+    back = [make_rule(origin, Return(), *term) for term in shape.exceptions]
+    chains.append(Chain(name, (*back, make_rule(origin, allow, *shape.last, state))))
+    calls = [make_rule(origin, Jump(name), *term) for term in shape.terms]
+    return [*calls, return_if_decided(draft)]
 
 
 def _pairs(policy: ForwardPolicy) -> tuple[InterfacePair, ...]:

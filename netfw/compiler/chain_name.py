@@ -10,6 +10,7 @@ from netfw.ir.ruleset import OWN_CHAIN_PREFIX
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.reject_kind import RejectKind
 from netfw.policy.tier import Acts, Tier
+from netfw.policy.translation import Point
 
 ALLOW = OWN_CHAIN_PREFIX + "ALLOW"
 DENY = OWN_CHAIN_PREFIX + "DENY"
@@ -106,6 +107,12 @@ def chain_of_rule(identity: str) -> str:
 def chain_of_entry(identity: str, *, of_class: bool) -> str:
     """The chain with the exceptions of an entry of ``steer``, which may stand in two lists."""
     return _name("XC-" if of_class else "X-", identity)
+
+
+def chain_of_turn(identity: str, point: Point) -> str:
+    """The chain of an entry of ``nat`` that has exceptions: ``NETFW-N-allow-90fa2c-OUT``."""
+    suffix = {Point.ARRIVING: "-IN", Point.SENDING: "-SENT", Point.LEAVING: "-OUT"}
+    return _name("N-", identity.partition("/")[2], suffix[point])
 
 
 def _name(prefix: str, name: str, suffix: str = "") -> str:

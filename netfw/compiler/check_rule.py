@@ -157,8 +157,8 @@ def _check_target(
             if table is not TableName.MANGLE or not hooks <= _CLASSIFY_HOOKS:
                 yield "CLASSIFY is legal in mangle FORWARD, OUTPUT and POSTROUTING only"
         case Accept():
-            if table is not TableName.FILTER:
-                yield "ACCEPT outside of filter"
+            if table not in (TableName.FILTER, TableName.NAT):
+                yield "ACCEPT outside of filter and nat"
         case Drop():
             if table is TableName.NAT:
                 yield "DROP in nat, which most packets do not meet"

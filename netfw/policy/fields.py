@@ -51,6 +51,17 @@ class Fields:
         entry = self._node.by_key.get(key)
         return None if entry is None else entry.value
 
+    def renamed(self, words: MappingOf[str, str]) -> Fields:
+        """The values of some keys alone, under other names: those of ``words``, each with the
+        key that it stands for here (empty: none)."""
+        by_key = {
+            name: entry
+            for name, word in words.items()
+            if (entry := self._node.by_key.get(word)) is not None
+        }
+        node = Mapping(self._node.file, self._node.place, by_key)
+        return Fields(node, tuple(by_key), self.what, self._faults)
+
     def has_any_of(self, keys: frozenset[str]) -> bool:
         """Whether one of these keys is there."""
         return not keys.isdisjoint(self._node.by_key)
@@ -133,12 +144,16 @@ def read_members(node: Node, what: str, faults: Faults) -> tuple[Scalar | Mappin
     return tuple(members)
 
 
+FLAG_WORDS = {"yes": True, "no": False, "true": True, "false": False}
+"""The words for a setting that is on or off."""
+
+
 def read_flag(node: Node, what: str, faults: Faults) -> bool:
-    """Read ``true`` or ``false``; a fault counts as false."""
+    """Read ``yes`` or ``no``, or ``true`` or ``false``; a fault counts as no."""
     word = read_word(node, what, faults)
-    if word is not None and word.text not in ("true", "false"):
-        faults.add(word.where, f"{what} is 'true' or 'false', not '{word.text}'")
-    return word is not None and word.text == "true"
+    if word is not None and word.text not in FLAG_WORDS:
+        faults.add(word.where, f"{what} is 'yes' or 'no', not '{word.text}'")
+    return word is not None and FLAG_WORDS.get(word.text, False)
 
 
 def read_word(node: Node, what: str, faults: Faults) -> Scalar | None:

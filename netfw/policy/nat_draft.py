@@ -15,7 +15,7 @@ from netfw.policy.identity import Draft
 from netfw.policy.names import Names
 from netfw.policy.read_criteria import ReadCriteria, describe_families, read_criteria
 from netfw.policy.read_rule import read_rule_name
-from netfw.policy.source import Mapping, Node, written_form
+from netfw.policy.source import Mapping, written_form
 from netfw.policy.translation import Permission, Translation, TranslationKind, Turn
 
 _FAMILIES = {
@@ -68,7 +68,7 @@ class NatFields:
 
     def criteria(self, sources: str, destinations: str) -> ReadCriteria:
         """Services and nets, under the keys that this kind of entry has for them."""
-        ends = _Ends(self.fields, {"from": sources, "to": destinations})
+        ends = self.fields.renamed({"from": sources, "to": destinations})
         return read_criteria(ends, self.fields.find("service"), "service", self.names, self.faults)
 
     def families(self, otherwise: tuple[Family, ...]) -> tuple[Family, ...]:
@@ -131,16 +131,3 @@ class NatFields:
             return None
         translation = Translation(self.kind, tuple(turns), tuple(permissions), self.origin)
         return NatDraft(translation, Draft(self.kind.value, meaning, name))
-
-
-class _Ends(Fields):
-    """The keys of an entry, with other words for those of a rule."""
-
-    def __init__(self, fields: Fields, words: dict[str, str]) -> None:
-        super().__init__(Mapping(fields.where, ()), (), fields.what, Faults())
-        self._fields, self._words = fields, words
-
-    def find(self, key: str) -> Node | None:
-        """The value under the entry's own word for a key."""
-        word = self._words.get(key, "")
-        return self._fields.find(word) if word else None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from netfw.policy.defaults import Defaults, Handling, OnAccept
 from netfw.policy.faults import Faults, did_you_mean
-from netfw.policy.fields import Fields, read_fields, read_word
+from netfw.policy.fields import Fields, read_fields, read_flag, read_word
 from netfw.policy.source import Entry
 
-_YES_NO = ("yes", "no")
 _CHOICES = {
     "established": ("allow", "ask"),
     "invalid": ("deny", "ask", "allow"),
@@ -15,18 +14,18 @@ _CHOICES = {
     "dhcp": ("allow", "ask"),
     "path-mtu": ("allow", "ask"),
     "on-accept": ("accept", "return"),
-    "strict-exit": _YES_NO,
 }
-"""Every setting with the words it takes, the one that is meant without it first (for strict-exit
-it is no)."""
+"""The settings with the words that they take, the one that is meant without it first."""
+STRICT_EXIT = "strict-exit"
 
 
 def read_defaults(entry: Entry, faults: Faults) -> Defaults:
     """Read the settings; what is left out is as it is without them."""
-    fields = read_fields(entry.value, tuple(_CHOICES), "'defaults'", faults)
+    fields = read_fields(entry.value, (*_CHOICES, STRICT_EXIT), "'defaults'", faults)
     if fields is None:
         return Defaults()
     said = {key: _read_choice(fields, key, faults) for key in _CHOICES}
+    strict = fields.find(STRICT_EXIT)
     return Defaults(
         established=Handling(said["established"] or "allow"),
         invalid=Handling(said["invalid"] or "deny"),
@@ -34,7 +33,7 @@ def read_defaults(entry: Entry, faults: Faults) -> Defaults:
         dhcp=said["dhcp"] != "ask",
         path_mtu=said["path-mtu"] != "ask",
         on_accept=OnAccept(said["on-accept"] or "accept"),
-        strict_exit=said["strict-exit"] == "yes",
+        strict_exit=strict is not None and read_flag(strict, f"'{STRICT_EXIT}'", faults),
         where=entry.key.where,
     )
 

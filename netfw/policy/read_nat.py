@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netfw.errors import Where
-
 from netfw.policy.faults import Faults
 from netfw.policy.fields import read_fields, read_items
 from netfw.policy.identity import name_rules

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netfw.ir.mark_field import MarkField
-from netfw.ir.names import Family, TableName
+from netfw.ir.names import Family, Hook, TableName
 from netfw.ir.ruleset import Rule
 from netfw.ir.target import Drop, Reject
 from netfw.policy.defaults import OnAccept
@@ -65,7 +65,12 @@ class Comparison:
         by_rule = answer.effects.get(AcceptedBy(hook, TableName.FILTER), self.space.false)
         if self.kind is PathKind.OUT:
             # what leaves by another interface is judged behind the filter table
-            by_rule |= self.sets.judged_late & self._marked_accepted(answer)
+            late = self.sets.judged_late | self.space.any_of(
+                those
+                for what, those in answer.effects.items()
+                if isinstance(what, TranslatedBy) and what.hook is Hook.OUTPUT
+            )
+            by_rule |= late & self._marked_accepted(answer)
         return by_rule
 
     def _marked_accepted(self, answer: Summary) -> Bdd:

@@ -262,7 +262,7 @@ def _of_endpoints(policy: Policy) -> Iterator[Finding]:
         spoken_of = (
             any(endpoint in entry.at for entry in policy.endpoint_policies)
             or any(endpoint in entry.named for entry in policy.forward_policies)
-            or any(endpoint in dnat.inputs for dnat in policy.dnats)
+            or any(endpoint in each.endpoints for each in policy.translations)
         )
         if not spoken_of:
             yield Finding(

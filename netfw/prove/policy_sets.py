@@ -56,7 +56,7 @@ class PolicySets:
     def meaning(self, kind: PathKind) -> Meaning:
         """What the policy wants on a path."""
         stages = list(self.stages.normal(kind))
-        found = self._as_arrived(kind, self._judge(stages))
+        found = self.translations.as_arrived(kind, self._judge(stages))
         found = self._behind_early(kind, stages, found)
         found.marks = self.marks(kind)
         for what, those in self.steering.effects(kind, found.marks).items():
@@ -79,11 +79,6 @@ class PolicySets:
         marks = self.marks(PathKind.OUT)
         return self.space.flag(Field.DNAT) | self.steering.moved(marks)
 
-    def _as_arrived(self, kind: PathKind, plain: Meaning) -> Meaning:
-        found = plain if kind is PathKind.OUT else self.translations.behind_dnats(plain)
-        self.translations.translate_sources(kind, found)
-        return found
-
     def _behind_early(self, kind: PathKind, stages: list[Stage], normal: Meaning) -> Meaning:
         """The verdict of an early policy stands for the stages of host endpoints."""
         space = self.space
@@ -92,7 +87,7 @@ class PolicySets:
         if early is None:
             return normal
         others = [stage for stage in stages if not stage.is_of_host]
-        tracked = self._as_arrived(kind, self._judge(others, space.true))
+        tracked = self.translations.as_arrived(kind, self._judge(others, space.true))
         plain = self._judge(others, space.true)
         untracked = _replaced(space, plain, self._as_untracked())
         ways = (

@@ -12,7 +12,7 @@ from netfw.policy.grant import Grant
 from netfw.policy.model import Policy
 from netfw.policy.rule import PolicyRule
 from netfw.policy.tier import LAST_TIER, Acts
-from netfw.policy.translation import DnatPolicy
+from netfw.policy.translation import Permission
 from netfw.prove.condition_sets import ConditionSets
 from netfw.prove.path import PathKind
 from netfw.prove.space import Bdd, Field
@@ -41,7 +41,7 @@ class Stage:
     where: Bdd
     tiers: tuple[TierSets, ...]
     grants: tuple[Grant, ...] = ()
-    dnats: tuple[DnatPolicy, ...] = ()
+    permissions: tuple[Permission, ...] = ()
     is_of_host: bool = False
     acts: Acts = Acts.NORMAL
     is_exit: bool = False
@@ -90,7 +90,7 @@ class Stages:
                 if policy.is_covered(endpoint, Direction.FORWARD)
                 for side in (Field.IN_INTERFACE, Field.OUT_INTERFACE)
             )
-            yield Stage(where, self._forward(), dnats=policy.dnats, is_of_host=True)
+            yield Stage(where, self._forward(), permissions=policy.permissions, is_of_host=True)
             for end in policy.workloads:
                 yield Stage(at(Field.OUT_INTERFACE, end), self._at(end, ingress))
 
@@ -166,10 +166,10 @@ class Stages:
         """What the port forwards of a stage let through behind all its rules."""
         space = self.space
         return space.any_of(
-            self.conditions.at_any(Field.IN_INTERFACE, dnat.inputs)
+            self.conditions.at_any(Field.IN_INTERFACE, permission.inputs)
             & space.flag(Field.DNAT)
-            & self.conditions.of_conditions(dnat.translated(space.family))
-            for dnat in stage.dnats
+            & self.conditions.of_conditions(permission.conditions(space.family))
+            for permission in stage.permissions
         )
 
 

@@ -6,19 +6,18 @@ are asked.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.ruleset import Ruleset
 from netfw.ir.target import Dnat
-from netfw.policy.flow import Flow, is_about
+from netfw.policy.flow import Flow
 from netfw.policy.judge import Judge, Judgement
 from netfw.policy.model import Policy
+from netfw.policy.redirection import redirected
 from netfw.prove.packet_of import Example
 from netfw.traverse.connection import AssumedConntrack
 from netfw.traverse.host_facts import HostFacts, InterfaceAddress, Route
+from netfw.traverse.nat import LOOPBACK_ADDRESS
 from netfw.traverse.set_lookup import known_sets
 from netfw.traverse.traversal import Traversal
 from netfw.traverse.walk import Walker
@@ -77,21 +76,8 @@ def judge_example(policy: Policy, example: Example) -> Judgement:
 
 
 def _translated(policy: Policy, flow: Flow) -> Flow:
-    """The flow behind the first port forward that is about it."""
-    if flow.state is not ConnectionState.NEW or not flow.in_interface:
-        return flow
-    endpoint = policy.endpoint_of(flow.in_interface)
-    for dnat in policy.dnats:
-        if endpoint in dnat.inputs and is_about(dnat.conditions(flow.family), flow):
-            port = flow.destination_port if dnat.ports is None else dnat.ports.first
-            if dnat.ports is not None and dnat.ports.first != dnat.ports.last:
-                port = flow.destination_port
-            is_moved = (dnat.address, port) != (flow.destination, flow.destination_port)
-            return replace(
-                flow,
-                destination=dnat.address,
-                destination_port=port,
-                translated=is_moved,
-                arrived=flow,
-            )
-    return flow
+    """The flow behind the entry that redirects it, on the host of ``facts_for``: its own address
+    is the one to which the packet came."""
+    own = flow.destination if flow.in_interface else LOOPBACK_ADDRESS[flow.family]
+    found = redirected(policy, flow, own, lambda _, span: span.first)
+    return flow if found is None else found

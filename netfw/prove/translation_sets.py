@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Hook
-from netfw.ir.target import Dnat, Masquerade, NatRange
+from netfw.ir.target import Dnat, Masquerade, NatRange, Netmap, Redirect, Snat
+from netfw.policy.conditions import Conditions
 from netfw.policy.model import Policy
-from netfw.policy.translation import DnatPolicy
+from netfw.policy.new_end import Given, Moved, Own
+from netfw.policy.translation import Point, Turn, turns_at
 from netfw.prove.condition_sets import ConditionSets
 from netfw.prove.meaning import Meaning
 from netfw.prove.path import PathKind
 from netfw.prove.space import Bdd, Field
 from netfw.prove.summary import Effect, TranslatedBy
-from netfw.prove.translation import translation
+from netfw.prove.translation import Replaced, Translation, translation
+
+Seen = Callable[[Bdd], Bdd]
+"""Packets as they arrive, for packets as they are behind the translation of destinations."""
 
 
 class TranslationSets:
@@ -23,65 +31,100 @@ class TranslationSets:
         self.conditions = conditions
         self.space = conditions.space
 
-    def behind_dnats(self, plain: Meaning) -> Meaning:
-        """The same for packets as they arrive: the first port forward that matches changes what
-        begins a connection."""
+    def as_arrived(self, kind: PathKind, plain: Meaning) -> Meaning:
+        """The same for packets as they arrive: the first entry that is about what begins a
+        connection changes its destination, and the first one its source."""
+        seen, effects = self._redirected(kind)
+        found = replace(
+            plain,
+            allowed=seen(plain.allowed),
+            denied=seen(plain.denied),
+            rejected={target: seen(those) for target, those in plain.rejected.items()},
+            effects={what: seen(those) for what, those in plain.effects.items()} | effects,
+        )
+        if kind is not PathKind.IN:
+            self._leaving(found, seen)
+        return found
+
+    def _redirected(self, kind: PathKind) -> tuple[Seen, dict[Effect, Bdd]]:
         space = self.space
+        point, hook = Point.ARRIVING, Hook.PREROUTING
+        if kind is PathKind.OUT:
+            point, hook = Point.SENDING, Hook.OUTPUT
         untouched = space.in_state(ConnectionState.NEW)
-        parts: list[tuple[Bdd, dict[str, Bdd | bool]]] = []
+        parts: list[tuple[Bdd, Replaced]] = []
         effects: dict[Effect, Bdd] = {}
-        for dnat in self.policy.dnats:
-            conditions = dnat.conditions(space.family)
+        changed = space.false
+        for _, turn in turns_at(self.policy.translations, point):
+            conditions = turn.conditions(space.family)
             if conditions is None:
                 continue
-            those = (
-                untouched
-                & self.conditions.at_any(Field.IN_INTERFACE, dnat.inputs)
-                & self.conditions.of_conditions(conditions)
-            )
+            those = untouched & self._about(turn, conditions)
             untouched &= ~those
-            target = _dnat_target(dnat)
-            parts.append((those, translation(space, Hook.PREROUTING, target)))
-            effect = TranslatedBy(Hook.PREROUTING, target)
+            target = _target(turn)
+            if target is None:
+                continue
+            changed |= those
+            parts.append((those, translation(space, hook, target)))
+            effect = TranslatedBy(hook, target)
             effects[effect] = effects.get(effect, space.false) | those
-        if not parts:
-            return plain
-        nobody = space.true
-        for those, _ in parts:
-            nobody &= ~those
 
         def seen(of: Bdd) -> Bdd:
-            found = nobody & of
+            found = ~changed & of
             for those, changes in parts:
                 found |= those & space.substitute(of, changes)
             return found
 
-        return Meaning(
-            seen(plain.allowed),
-            seen(plain.denied),
-            {target: seen(those) for target, those in plain.rejected.items()},
-            {what: seen(those) for what, those in plain.effects.items()} | effects,
-        )
+        return seen, effects
 
-    def translate_sources(self, kind: PathKind, meaning: Meaning) -> None:
+    def _leaving(self, meaning: Meaning, seen: Seen) -> None:
         """What leaves, begins a connection, and is let through gets another source."""
-        if kind is PathKind.IN:
-            return
         space = self.space
         gone = meaning.denied
         for those in meaning.rejected.values():
             gone |= those
-        first = space.in_state(ConnectionState.NEW) & ~gone
-        for masquerade in self.policy.masquerades:
-            if space.family not in masquerade.families:
+        untouched = space.in_state(ConnectionState.NEW)
+        for _, turn in turns_at(self.policy.translations, Point.LEAVING):
+            conditions = turn.conditions(space.family)
+            if conditions is None:
                 continue
-            those = first & self.conditions.at_any(Field.OUT_INTERFACE, masquerade.out)
-            if masquerade.sources:
-                those &= self.conditions.at_any(Field.IN_INTERFACE, masquerade.sources)
-            effect = TranslatedBy(Hook.POSTROUTING, Masquerade())
-            meaning.effects[effect] = meaning.effects.get(effect, space.false) | those
+            those = untouched & self._about(turn, conditions)
+            untouched &= ~those
+            target = _target(turn)
+            if target is None:
+                continue
+            effect = TranslatedBy(Hook.POSTROUTING, target)
+            before = meaning.effects.get(effect, space.false)
+            meaning.effects[effect] = before | (seen(those) & ~gone)
+
+    def _about(self, turn: Turn, asked: Conditions) -> Bdd:
+        """The packets that an entry is about at a point, as they are there."""
+        space, conditions = self.space, self.conditions
+        found = conditions.of_conditions(asked)
+        if turn.inputs is not None:
+            found &= conditions.at_any(Field.IN_INTERFACE, turn.inputs)
+        if turn.outs is not None:
+            found &= conditions.at_any(Field.OUT_INTERFACE, turn.outs)
+        if turn.of_redirected:
+            found &= space.flag(Field.DNAT)
+        return found
 
 
-def _dnat_target(dnat: DnatPolicy) -> Dnat:
-    ports = None if dnat.ports is None else (dnat.ports.first, dnat.ports.last)
-    return Dnat(NatRange(addresses=(dnat.address, dnat.address), ports=ports))
+def _target(turn: Turn) -> Translation | None:
+    """What netfilter calls such a translation; None where nothing shall be translated."""
+    new = turn.new
+    if new is None:
+        return None
+    if isinstance(new, Moved):
+        return Netmap(new.net)
+    flags = ("--random",) if new.is_random else ()
+    addresses, ports, base = None, None, None
+    if new.ports is not None:
+        ports, base = (new.ports.span.first, new.ports.span.last), new.ports.base
+    if isinstance(new, Given):
+        addresses = (new.first, new.last)
+        flags = (*flags, "--persistent") if new.is_lasting else flags
+    to = NatRange(addresses, ports, flags, base)
+    if turn.point is Point.LEAVING:
+        return Masquerade(to) if isinstance(new, Own) else Snat(to)
+    return Redirect(to) if isinstance(new, Own) else Dnat(to)

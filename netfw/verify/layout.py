@@ -131,6 +131,12 @@ class Layout:
         self.foreign.add((family, address))
         return True
 
+    def is_own(self, family: Family, address: int) -> bool:
+        """Whether an address is the firewall's own."""
+        return (family, address) in self.own or any(
+            address == link.near(family) for link in self.links
+        )
+
     def link_behind(self, family: Family, address: int) -> Link | None:
         """The link by which an address is reached, or None."""
         for link in self.links:

@@ -18,8 +18,6 @@ from netfw.policy.model import Policy
 from netfw.policy.packet_rate import PacketRate
 from netfw.policy.passage import Passage
 from netfw.policy.rule import PolicyRule
-from netfw.policy.translation import DnatPolicy
-from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.situation import Path
 from netfw.verify.circumstances import (
     PLAIN,
@@ -30,6 +28,7 @@ from netfw.verify.circumstances import (
 )
 from netfw.verify.layout import Layout, Link
 from netfw.verify.loopback_probes import probe_loopback
+from netfw.verify.nat_probes import nat_probes
 from netfw.verify.probe import Expected
 from netfw.verify.probe_writer import ProbeWriter, Staged, Way
 from netfw.verify.sample import (
@@ -39,6 +38,7 @@ from netfw.verify.sample import (
     Kind,
     address_outside,
     addresses_in,
+    interfaces_for,
     kinds_of,
     kinds_outside,
 )
@@ -52,16 +52,6 @@ _NETS_TRIED = 4
 _LINK_PAIRS_TRIED = 4
 _MOST_REPETITIONS = 100
 """A higher limit is not passed here."""
-
-
-def interfaces_for(name: str) -> tuple[str, ...]:
-    """The interfaces that a name stands for here: ``veth+`` is ``veth0`` and ``veth1``."""
-    if name == LOOPBACK:
-        # there always, and no cable leads to it
-        return ()
-    if not name.endswith("+"):
-        return (name,)
-    return tuple(f"{name[:-1][:14]}{number}" for number in range(2))
 
 
 def policy_layout(policy: Policy) -> Layout:
@@ -87,7 +77,7 @@ def policy_probes(policy: Policy, family: Family, layout: Layout, clock: Clock) 
     """All probes for a family, to be sent at a time; the layout learns the addresses that they
     need."""
     writer = ProbeWriter(policy, family, layout, clock)
-    _place_dnats(writer)
+    writer.left_out += writer.nat.place_targets()
     for _, rule in policy.rules():
         for net in rule.criteria.destinations:
             if net.is_single and net.family is family:
@@ -110,8 +100,8 @@ def policy_probes(policy: Policy, family: Family, layout: Layout, clock: Clock) 
         ]
         for rule in forward.rules:
             _probe_rule(writer, rule, [[way for way in ways if _is_passage(way, rule)]])
-    for dnat in policy.dnats:
-        _probe_dnat(writer, dnat)
+    for translation in policy.translations:
+        _answer_first(writer, nat_probes(writer, translation))
     probe_steering(writer)
     _probe_defaults(writer)
     return writer
@@ -292,35 +282,6 @@ def _answer_first(writer: ProbeWriter, sent: list[Staged]) -> None:
         if protocol == UDP or (forwarded and protocol not in (SCTP, DCCP)):
             writer.answer(staged)
             return
-
-
-def _place_dnats(writer: ProbeWriter) -> None:
-    """Put the targets of port forwards behind a link by which they are not reached."""
-    family = writer.family
-    for dnat in writer.policy.dnats:
-        if dnat.family is not family:
-            continue
-        inputs = _links(writer.layout, dnat.inputs)
-        others = [link for link in writer.layout.links if link not in inputs]
-        placed = any(writer.layout.place(family, dnat.address, link) for link in others)
-        if not placed:
-            writer.left_out.append(f"{dnat.origin}: no place on the stage for its target")
-
-
-def _probe_dnat(writer: ProbeWriter, dnat: DnatPolicy) -> None:
-    conditions = dnat.conditions(writer.family)
-    if conditions is None:
-        return
-    sent: list[Staged] = []
-    for link in _links(writer.layout, dnat.inputs):
-        way = Way(link, None)
-        for traffic in conditions.traffic:
-            for kind in (*kinds_of(traffic, writer.family), *kinds_outside(traffic)):
-                for source in [*_usable(conditions.sources)[:2], *_beyond(conditions.sources)]:
-                    sent += _send(
-                        writer, dnat.origin.identity, way, kind, [source], [None], dnat.origin
-                    )
-    _answer_first(writer, sent)
 
 
 def _probe_defaults(writer: ProbeWriter) -> None:

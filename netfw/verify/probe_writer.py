@@ -10,11 +10,10 @@ from netfw.ir.match import ConnectionState, PortRange
 from netfw.ir.names import Family
 from netfw.ir.protocols import TCP, UDP
 from netfw.ir.ruleset import Origin
-from netfw.policy.flow import Flow, is_about
+from netfw.policy.flow import Flow
 from netfw.policy.judge import Judge, Verdict
 from netfw.policy.model import Policy
 from netfw.policy.steered import Steered
-from netfw.policy.translation import DnatPolicy
 from netfw.traverse.connection import ICMP_ERRORS, Conntrack
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.situation import Path, Phase
@@ -22,6 +21,7 @@ from netfw.verify.circumstances import PLAIN, Circumstances
 from netfw.verify.counters import Counters
 from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Expected, Probe
+from netfw.verify.probe_nat import ProbeNat
 from netfw.verify.probe_steering import ProbeSteering
 from netfw.verify.sample import ECHO_ANSWER, WITHOUT_PORTS_IN_CONNECTIONS, Kind
 
@@ -75,7 +75,8 @@ class Staged:
 
     probe: Probe
     way: Way
-    translated: Packet
+    translated: Packet | None
+    """None where the kernel chooses what it becomes."""
     steered: Steered | None = None
     """How its connection is steered."""
 
@@ -120,11 +121,6 @@ def state_of(packet: Packet) -> ConnectionState:
     return Conntrack().track(packet).state
 
 
-def _keeps(dnat: DnatPolicy) -> bool:
-    """Whether a port forward leaves ports of its range as they are."""
-    return dnat.ports is not None and dnat.ports.first != dnat.ports.last
-
-
 PHASES = {
     ConnectionState.NEW: Phase.FIRST,
     ConnectionState.INVALID: Phase.INVALID,
@@ -150,11 +146,13 @@ class ProbeWriter:
     judge: Judge = field(init=False)
     steering: ProbeSteering = field(init=False)
     counters: Counters = field(default_factory=Counters)
+    nat: ProbeNat = field(init=False)
     _connections: set[object] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.judge = Judge(self.policy, self.counters.answer)
         self.steering = ProbeSteering(self.policy, self.family, self.layout)
+        self.nat = ProbeNat(self.policy, self.family, self.layout)
 
     @property
     def next_source_port(self) -> int:
@@ -241,19 +239,18 @@ class ProbeWriter:
         if self.judge.untracks(self._flow(packet, way, state, translated=False)):
             state = ConnectionState.UNTRACKED
         translated = packet
-        dnat = self._dnat_of(packet, way) if state is ConnectionState.NEW else None
-        if dnat is not None:
-            behind = self.layout.link_behind(family, dnat.address)
-            if behind is None or behind is way.came_by:
-                return None
-            way = Way(way.came_by, behind)
-            port = packet.destination_port
+        arrived = self._flow(packet, way, state, translated=False)
+        try:
+            new = self.nat.redirect(arrived, way.came_by)
+        except LookupError:
+            return None
+        if new is not None:
+            way = Way(way.came_by, new.leaves_by)
             translated = replace(
                 packet,
-                destination=dnat.address,
-                destination_port=dnat.ports.first if dnat.ports and not _keeps(dnat) else port,
+                destination=new.flow.destination,
+                destination_port=new.flow.destination_port,
             )
-        arrived = self._flow(packet, way, state, translated=False)
         steered = self.steering.of_first(arrived, is_untracked=state is not state_of(packet))
         if way.leaves_by is not None:
             link = self.steering.link(
@@ -281,7 +278,10 @@ class ProbeWriter:
             steered=self.steering.mark(steered, is_answer=False, brought=packet.mark),
         )
         self.probes.append(probe)
-        return Staged(probe, way, self._masqueraded(translated, way), steered)
+        seen: Packet | None = translated
+        if state is ConnectionState.NEW:
+            seen = self._as_it_leaves(translated, way, redirected=translated != packet)
+        return Staged(probe, way, seen, steered)
 
     def answer(self, staged: Staged) -> None:
         """The answer to an accepted first packet, and the packet that follows the answer.
@@ -289,12 +289,15 @@ class ProbeWriter:
         Nothing where the stage cannot hold the first packet's source.
         """
         first, way, seen = staged.probe, staged.way, staged.translated
-        if first.phase is Phase.UNTRACKED:
+        if first.phase is Phase.UNTRACKED or seen is None:
             # no connection knows of it, so that nothing is an answer
             return
         back = way.reversed
+        asker = first.packet.source
+        if way.came_by is None and not self.layout.is_own(self.family, asker):
+            # the answer would go to whoever has that address
+            return
         if way.came_by is not None:
-            asker = first.packet.source
             if not self._place_asker(asker, staged.steered, way.came_by):
                 return
             link = self.steering.link(staged.steered, asker, way.came_by, is_answer=True)
@@ -382,29 +385,15 @@ class ProbeWriter:
             return False
         return self.layout.adopt(self.family, destination, way.came_by)
 
-    def _dnat_of(self, packet: Packet, way: Way) -> DnatPolicy | None:
-        if way.came_by is None:
-            return None
-        endpoint = self.policy.endpoint_of(way.came_by.interface)
-        flow = self._flow(packet, way, ConnectionState.NEW, translated=False)
-        for dnat in self.policy.dnats:
-            if endpoint in dnat.inputs and is_about(dnat.conditions(self.family), flow):
-                return dnat
-        return None
-
-    def _masqueraded(self, packet: Packet, way: Way) -> Packet:
+    def _as_it_leaves(self, packet: Packet, way: Way, *, redirected: bool) -> Packet | None:
+        """The packet with the source that it gets, None where the kernel chooses that."""
         if way.leaves_by is None:
             return packet
-        came_by = self.policy.endpoint_of(way.interfaces[0]) if way.came_by else None
-        leaves_by = self.policy.endpoint_of(way.interfaces[1])
-        for masquerade in self.policy.masquerades:
-            if (
-                self.family in masquerade.families
-                and leaves_by in masquerade.out
-                and (not masquerade.sources or came_by in masquerade.sources)
-            ):
-                return replace(packet, source=way.leaves_by.near(self.family))
-        return packet
+        flow = self._flow(packet, way, ConnectionState.NEW, translated=redirected)
+        found = self.nat.leaving(flow, way.leaves_by)
+        if found is None:
+            return None
+        return replace(packet, source=found[0], source_port=found[1])
 
     def _flow(self, packet: Packet, way: Way, state: ConnectionState, *, translated: bool) -> Flow:
         came_by, leaves_by = way.interfaces

@@ -9,6 +9,7 @@ from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.protocols import DCCP, ICMP, ICMPV6, UDP, UDPLITE
 from netfw.policy.traffic import Traffic
+from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.packet import PORT_PROTOCOLS
 
 UNROUTABLE = {
@@ -113,3 +114,13 @@ def kinds_outside(traffic: Traffic) -> Iterator[Kind]:
 def _beside(ports: PortRange) -> list[int]:
     """The ports right below and above a range."""
     return [port for port in (ports.first - 1, ports.last + 1) if 0 < port < 65536]
+
+
+def interfaces_for(name: str) -> tuple[str, ...]:
+    """The interfaces that a name stands for here: ``veth+`` is ``veth0`` and ``veth1``."""
+    if name == LOOPBACK:
+        # there always, and no cable leads to it
+        return ()
+    if not name.endswith("+"):
+        return (name,)
+    return tuple(f"{name[:-1][:14]}{number}" for number in range(2))

@@ -72,6 +72,27 @@ def entries(draw: st.DrawFn, present: list[str]) -> dict[str, Any]:
     return {end: draw(some_endpoints) for end in ends} | {"forward": draw(rule_lists)}
 
 
+OTHER_TRANSLATIONS: list[dict[str, Any]] = [
+    {"exempt": {"out": [], "to-nets": "office"}},
+    {"exempt": {"in": [], "service": "tcp/53"}},
+    {"snat": {"out": [], "from-nets": {"not": "192.0.2.7"}, "to": "198.51.100.1"}},
+    {"snat": {"out": [], "service": "udp", "to": "198.51.100.1-198.51.100.4"}},
+    {"redirect": {"in": [], "service": "tcp/53", "to": 1500}},
+    {"redirect": {"from": "host", "service": "tcp/53", "to": 1500}},
+    {"dnat": {"from": "host", "service": {"not": "tcp/22"}, "to": "192.0.2.9"}},
+    {"dnat": {"in": [], "addressed-to": "office", "service": "udp/53", "to": "192.0.2.7:1500"}},
+    {"dnat": {"in": [], "service": "tcp/50-59", "to": "192.0.2.7:150-159"}},
+    {"netmap": {"in": [], "from": "192.0.2.0/25", "to": "10.0.0.0/25"}},
+    {"masquerade": {"out": [], "from-nets": "office", "service": "tcp", "to-ports": "1000-2000"}},
+]
+
+
+def _with_ends(entry: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """An entry with endpoints where it has an empty list."""
+    ((kind, inside),) = entry.items()
+    return {kind: {key: names if value == [] else value for key, value in inside.items()}}
+
+
 def translations(present: list[str]) -> st.SearchStrategy[dict[str, Any]]:
     dnats = st.fixed_dictionaries(
         {
@@ -86,6 +107,9 @@ def translations(present: list[str]) -> st.SearchStrategy[dict[str, Any]]:
         optional={"from": some(present), "family": st.sampled_from(["4", "6", "all"])},
     )
     return st.one_of(
+        st.sampled_from(OTHER_TRANSLATIONS).flatmap(
+            lambda other: some(present).map(lambda names: _with_ends(other, names))
+        ),
         dnats.map(lambda entry: {"dnat": entry}),
         masquerades.map(lambda entry: {"masquerade": entry}),
     )

@@ -148,7 +148,7 @@ EXPECTED = """\
 74:23: unknown endpoint 'wna' in 'out'
 75:41: 'web' is not an address, with or without port
 76:43: '10.0.0.5:443' would put several ports of the service onto one
-77:5: an entry of 'nat' is one masquerade or one dnat
+77:5: an entry of 'nat' is one of masquerade, snat, dnat, redirect, netmap, exempt
 79:13: 'denied' names no endpoint
 80:14: 'allowed' has 'in' and 'from: host'
 81:5: unknown key 'maybe' in an entry of 'assert'

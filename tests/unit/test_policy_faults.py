@@ -141,7 +141,7 @@ RULES = {
 }
 
 NAT = {
-    "{}": ("7:5", "an entry of 'nat' is one masquerade or one dnat"),
+    "{}": ("7:5", "an entry of 'nat' is one of masquerade, snat, dnat, redirect"),
     "masquerade: {from: lan}": ("7:17", "'masquerade' lacks the key 'out'"),
     "masquerade: {out: wna}": ("7:23", "unknown endpoint 'wna' in 'out'"),
     "masquerade: {out: wan, family: 5}": ("7:36", "unknown family '5'"),
@@ -161,10 +161,48 @@ NAT = {
         "7:43",
         "'10.0.0.5:1' would put several",
     ),
-    "dnat: {in: wan, service: tcp/1-5, to: 10.0.0.5:2-6}": (
+    "dnat: {in: wan, service: tcp/1-5, to: 10.0.0.5:2-7}": (
         "7:43",
-        "'10.0.0.5:2-6' has a range of ports that is not the service's",
+        "'10.0.0.5:2-7' has a range of ports that is not as long as the service's",
     ),
+    "dnat: {service: tcp/1, to: 10.0.0.5}": ("7:11", "'dnat' lacks the key 'in'"),
+    "dnat: {in: wan, from: host, service: tcp/1, to: 10.0.0.5}": (
+        "7:16",
+        "what this host sends comes in nowhere",
+    ),
+    "dnat: {in: wan, service: tcp/1, to: [10.0.0.5, 10.0.0.7]}": (
+        "7:52",
+        "'to' has two places of IPv4: '10.0.0.5' and '10.0.0.7'",
+    ),
+    "dnat: {in: wan, service: tcp/1, to: 10.0.0.7-10.0.0.5}": (
+        "7:41",
+        "'10.0.0.7-10.0.0.5': the range is upside down",
+    ),
+    "dnat: {in: wan, service: tcp/1, to: 10.0.0.5, hairpin: lan}": (
+        "7:60",
+        "'hairpin' without 'addressed-to' would redirect whatever its clients send anywhere",
+    ),
+    "dnat: {in: wan, service: tcp/1, to: 10.0.0.5, lasting: true}": (
+        "7:5",
+        "'lasting' beside a single address says nothing",
+    ),
+    "snat: {out: wan}": ("7:11", "'snat' lacks the key 'to'"),
+    "snat: {out: wan, to: '10.0.0.5:7'}": ("7:26", "'10.0.0.5:7' has a port"),
+    "snat: {out: wan, from: host, to: 10.0.0.5}": (
+        "7:28",
+        "'from: host' cannot be told apart where sources are translated",
+    ),
+    "masquerade: {out: wan, to-ports: 1-5}": ("7:38", "'to-ports' needs services that have ports"),
+    "redirect: {in: wan, service: any, to: 3128}": (
+        "7:43",
+        "'to' is a port, but the service is more than tcp, udp and sctp",
+    ),
+    "netmap: {in: wan, from: 10.0.0.0/24, to: 10.1.0.0/25}": (
+        "7:5",
+        "'from' is 10.0.0.0/24 and 'to' is 10.1.0.0/25: they must be of one family and size",
+    ),
+    "exempt: {in: wan, out: lan}": ("7:18", "an exemption has 'out' or 'in', not both"),
+    "exempt: {out: wan, addressed-to: 10.0.0.1}": ("7:24", "'addressed-to' does not go with"),
     "dnat: {in: wan, service: [http, https], to: 10.0.0.5:1}": (
         "7:49",
         "'10.0.0.5:1' would put several ports of the service onto one",

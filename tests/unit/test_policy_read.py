@@ -167,8 +167,10 @@ def test_interface_leads_to_its_endpoint():
 )
 def test_dnat_target_is_read(to: str, service: str, address: str, ports: PortRange | None):
     text = f"{ENDPOINTS}nat:\n  - dnat: {{in: wan, service: {service}, to: {to}}}\n"
-    (dnat,) = load(text, "p.yaml").dnats
-    assert dnat.ports == ports
-    translated = dnat.translated(dnat.family)
+    (dnat,) = load(text, "p.yaml").translations
+    (turn,), (permission,) = dnat.turns, dnat.permissions
+    assert turn.new is not None
+    assert (None if turn.new.ports is None else turn.new.ports.span) == ports
+    translated = permission.conditions(permission.family)
     assert translated is not None
     assert [str(net) for net in translated.destinations] == [address]

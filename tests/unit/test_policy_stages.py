@@ -27,7 +27,7 @@ def faults_of(text: str) -> list[str]:
     [
         ("defaults: {invallid: ask}", "5:12: unknown key 'invallid' in 'defaults'"),
         ("defaults: {established: deny}", "5:25: 'established' cannot be 'deny'"),
-        ("defaults: {strict-exit: maybe}", "5:25: 'strict-exit' cannot be 'maybe'"),
+        ("defaults: {strict-exit: maybe}", "5:25: 'strict-exit' is 'yes' or 'no', not 'maybe'"),
         ("defaults: []", "5:11: 'defaults' must be a mapping, not a list"),
         ("failsafes: {ingress: [sssh]}", "5:23: unknown service 'sssh'"),
         ("failsafes: {forward: [ssh]}", "5:13: unknown key 'forward' in 'failsafes'"),

@@ -50,7 +50,7 @@ FAULTS = {
     "{in: lan, class: '1:0'}": ("22", "'1:0' is not a class of tc"),
     "{in: lan, class: '1:10000'}": ("22", "'1:10000' is not a class of tc"),
     "{in: lan, class: '1:20', replies: true}": ("30", "'replies' is about a table"),
-    "{in: lan, table: 5, replies: maybe}": ("34", "'replies' is 'true' or 'false'"),
+    "{in: lan, table: 5, replies: maybe}": ("34", "'replies' is 'yes' or 'no'"),
     "{from: host, table: 5, replies: true}": ("28", "'replies' and 'from: host'"),
     "{from: host, in: lan, table: 5}": ("18", "'in' and 'from: host'"),
     "{in: lan, class: '1:20', via: {out: up2}}": ("30", "'via' is the route of a table"),

@@ -127,7 +127,7 @@ def test_fault_of_a_selector_has_its_character(selector: str, offset: int, probl
         ("{a: {select: trust = 'x'}}", "7:27", "selector, character 7: '='"),
         ('{a: {select: "has(b) &"}}', "7:29", "selector, character 8: '&'"),
         ("{a: {select: trust == 'stuff'}}", "7:21", "no endpoint has labels for which"),
-        ("{a: {select: all(), optional: maybe}}", "7:38", "'optional' is 'true' or 'false'"),
+        ("{a: {select: all(), optional: maybe}}", "7:38", "'optional' is 'yes' or 'no'"),
         ("{host: lan}", "7:9", "'host' cannot be the name of a zone: netfw uses it"),
     ],
 )
@@ -157,7 +157,7 @@ def test_selector_is_not_blamed_for_an_endpoint_at_fault() -> None:
         ("{host: x, labels: {a: [b]}}", "3:28", "label 'a' must be a word, not a list"),
         ("{host: x, labels: {a: }}", "3:28", "label 'a' must be a word, not nothing"),
         ("{host: x, nets: offcie}", "3:22", "unknown net 'offcie'"),
-        ("{host: x, optional: 1}", "3:26", "'optional' is 'true' or 'false', not '1'"),
+        ("{host: x, optional: 1}", "3:26", "'optional' is 'yes' or 'no', not '1'"),
     ],
 )
 def test_fault_of_an_endpoint_has_its_place(endpoint: str, place: str, problem: str) -> None:
@@ -190,7 +190,7 @@ def test_optional_zone_of_nothing_is_never_any_interface() -> None:
     assert forward.sources
     assert forward.is_absent
     assert entry.is_absent
-    assert policy.masquerades[0].sources
+    assert policy.translations[0].turns[0].inputs is not None
     assert [endpoint.name for endpoint in policy.endpoints] == ["wan", "lan", "lab", "pods"]
 
 
