@@ -120,7 +120,7 @@ def _allow_translated(draft: Draft, permission: Permission, chains: list[Chain])
         return []
     pairs = [(name, None) for endpoint in permission.inputs for name in endpoint.interfaces]
     state = ConntrackMatch(frozenset({ConnectionState.DNAT}))
-    shape = shape_of(conditions, pairs)
+    shape = shape_of(conditions, draft.family, permission.origin.identity, pairs)
     origin, allow = permission.origin, Goto(chain_name.ALLOW)
     if not shape.needs_chain:
         return [make_rule(origin, allow, *term, *shape.last, state) for term in shape.terms]

@@ -58,7 +58,7 @@ def _compile(
     conditions = turn.conditions(draft.family)
     if conditions is None:
         return
-    shape = shape_of(conditions, _pairs(turn))
+    shape = shape_of(conditions, draft.family, translation.origin.identity, _pairs(turn))
     check_size(translation.origin, len(shape.terms) + len(shape.exceptions))
     origin, target = translation.origin, _target(turn)
     last = (*shape.last, *_redirected(turn))
