@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from netfw.ir.match import Way
 from netfw.ir.names import MAX_CHAIN_NAME
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX
 from netfw.policy.endpoint import Direction, Endpoint
@@ -113,6 +114,16 @@ def chain_of_turn(identity: str, point: Point) -> str:
     """The chain of an entry of ``nat`` that has exceptions: ``NETFW-N-allow-90fa2c-OUT``."""
     suffix = {Point.ARRIVING: "-IN", Point.SENDING: "-SENT", Point.LEAVING: "-OUT"}
     return _name("N-", identity.partition("/")[2], suffix[point])
+
+
+def chain_of_tree(chain: str, way: Way, number: int, start: str) -> str:
+    """The chain of a tree for interfaces that begin so: ``NETFW-FORWARD-BY-IN``, and
+    ``NETFW-FORWARD-BY-IN.veth1``; ``number`` counts trees of a chain.
+
+    Names in a policy hold no dot, and none of a fixed chain ends like that.
+    """
+    tree = f"{chain.removeprefix(OWN_CHAIN_PREFIX)}-BY-{way.name}{number if number > 1 else ''}"
+    return _name("", f"{tree}.{start}" if start else tree)
 
 
 def _name(prefix: str, name: str, suffix: str = "") -> str:

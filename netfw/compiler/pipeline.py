@@ -20,6 +20,7 @@ from netfw.compiler.build_steer import build_steer
 from netfw.compiler.build_verdicts import build_verdicts
 from netfw.compiler.check_ruleset import check_ruleset
 from netfw.compiler.compiled import Compiled
+from netfw.compiler.dispatch_tree import plant_trees
 from netfw.compiler.draft import Draft, Pass
 from netfw.compiler.expand_rules import expand_rules
 from netfw.compiler.fold_sets import fold_sets
@@ -44,12 +45,13 @@ PASSES: tuple[Pass, ...] = (
     expand_rules,
     build_verdicts,
     build_nat,
+    plant_trees,
     attach_hooks,
     order_chains,
     check_ruleset,
 )
 
-OPTIMISING = frozenset({fold_sets})
+OPTIMISING: frozenset[Pass] = frozenset({fold_sets, plant_trees})
 """Passes that may be left out: the rules mean the same without them."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from netfw.compiler import dispatch_tree as tree_module
 from netfw.compiler import fold_sets as fold_module
 from netfw.compiler.pipeline import OPTIMISING, compile_policy
 from netfw.ir.ipset import IpSet
+from netfw.ir.match import InterfaceMatch
 from netfw.ir.names import Family
-from netfw.ir.ruleset import Ruleset
+from netfw.ir.ruleset import Rule, Ruleset
 from netfw.policy.read import load
 from netfw.prove.proof import prove
 from tests.golden.cases import policy_of
@@ -57,6 +60,20 @@ def test_whatever_can_be_folded_may_be(written: dict[str, Any]) -> None:
         folded = compile_policy(policy)
     for family in Family:
         assert [*unlike(plain.rulesets[family], reread(folded.rulesets[family]))] == []
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(policies())
+def test_whatever_can_be_a_tree_may_be(written: dict[str, Any]) -> None:
+    """Trees from two interfaces on, down to the last letter."""
+    policy = read(written)
+    plain = compile_policy(policy, without=OPTIMISING)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree_module, "TREE_FROM", 2)
+        patch.setattr(tree_module, "LEAVES", 1)
+        planted = compile_policy(policy, without=(fold_module.fold_sets,))
+    for family in Family:
+        assert [*unlike(plain.rulesets[family], reread(planted.rulesets[family]))] == []
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -148,3 +165,26 @@ def test_a_spoilt_pass_is_seen(what: str, broken: str, monkeypatch: pytest.Monke
     assert any(
         [*unlike(plain.rulesets[family], spoilt_rules.rulesets[family])] for family in Family
     ), what
+
+
+def test_a_spoilt_tree_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = FOLDED.parents[1] / "81-many-interfaces" / "policy.yaml"
+    policy = load(file.read_text(), file.name)
+    plain = compile_policy(policy, without=OPTIMISING)
+    right = tree_module._leaf
+
+    def for_another(rules: list[Rule]) -> Iterator[Rule]:
+        for rule in right(rules):
+            matches = (
+                replace(match, name="tapa29") if match.name == "tapa20" else match
+                for match in rule.matches
+                if isinstance(match, InterfaceMatch)
+            )
+            others = (m for m in rule.matches if not isinstance(m, InterfaceMatch))
+            yield replace(rule, matches=(*matches, *others))
+
+    monkeypatch.setattr(tree_module, "_leaf", for_another)
+    spoilt_rules = compile_policy(policy)
+    for family in Family:
+        assert [*unlike(plain.rulesets[family], spoilt_rules.rulesets[family])]
+        assert not prove(policy, {family: spoilt_rules.rulesets[family]}, sizes=False).holds

@@ -1,0 +1,62 @@
+"""Many interfaces become a tree of their names; few stay a list."""
+
+from __future__ import annotations
+
+from netfw.compiler.pipeline import compile_policy
+from netfw.ir.match import InterfaceMatch
+from netfw.ir.names import Family, TableName
+from netfw.ir.ruleset import Chain
+from netfw.ir.target import Goto, Jump
+from netfw.policy.read import load
+
+
+def chains_for(names: list[str]) -> dict[str, Chain]:
+    endpoints = "".join(f'  w{n}: {{workload: "{name}"}}\n' for n, name in enumerate(names))
+    policy = load(f"version: 1\nendpoints:\n{endpoints}", "p.yaml")
+    table = compile_policy(policy).rulesets[Family.IPV4].table(TableName.FILTER)
+    assert table is not None
+    return {chain.name: chain for chain in table.chains}
+
+
+def asked(chains: dict[str, Chain], interface: str) -> tuple[int, str]:
+    """How many rules a packet meets in the tree of what is forwarded in, and where it ends."""
+    chain, count = chains["NETFW-FORWARD-BY-IN"], 0
+    while True:
+        for rule in chain.rules:
+            count += 1
+            (match,) = [each for each in rule.matches if isinstance(each, InterfaceMatch)]
+            if match.covers(interface):
+                break
+        else:
+            return count, ""
+        assert isinstance(rule.target, Goto)
+        if "-BY-" not in rule.target.chain:
+            return count, rule.target.chain
+        chain = chains[rule.target.chain]
+
+
+def test_a_few_interfaces_stay_a_list() -> None:
+    chains = chains_for([f"veth{n}" for n in range(15)])
+    assert not [name for name in chains if "-BY-" in name]
+    calls = [rule for rule in chains["NETFW-FORWARD"].rules if isinstance(rule.target, Jump)]
+    assert len(calls) == 30
+
+
+def test_a_thousand_interfaces_are_told_apart_by_few_rules() -> None:
+    names = [f"cali{n * 2654435761 % 2**32:08x}" for n in range(1000)]
+    chains = chains_for(names)
+    for number in (0, 1, 17, 500, 999):
+        count, chain = asked(chains, names[number])
+        assert chain == f"NETFW-FROM-w{number}"
+        assert count <= 40
+    assert asked(chains, "eth0")[1] == ""
+    assert asked(chains, "calizzzz")[1] == ""
+
+
+def test_names_that_begin_alike_are_as_exact_as_in_a_list() -> None:
+    names = ["tap", "tap1", "tap10", "tap100", "tun+", *(f"tap2{n}" for n in range(20))]
+    chains = chains_for(names)
+    for number, name in enumerate(names):
+        assert asked(chains, name.replace("+", "7"))[1] == f"NETFW-FROM-w{number}"
+    for other in ("ta", "tap2", "tap1000", "tap11", "tup"):
+        assert asked(chains, other)[1] == ""
