@@ -6,6 +6,7 @@ import argparse
 import gc
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from netfw.ir.ruleset import Ruleset
     from netfw.prove.difference import Changed
 
+_SETS = ("old_sets", "new_sets")
 _TABLE = re.compile(rb"^\*(filter|nat|mangle|raw|security)\s*$", re.MULTILINE)
 
 
@@ -34,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("4", "6"),
         help="IP family of rules; default: what the files look like",
     )
+    for name in ("old", "new"):
+        parser.add_argument(
+            f"--{name}-sets",
+            metavar="FILE",
+            help=f"the sets that the rules in {name.upper()} name, as ipset save prints them; "
+            "without it their members may be anything",
+        )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -58,6 +67,10 @@ def _compare(arguments: argparse.Namespace) -> list[Changed]:
 
     names = (arguments.old, arguments.new)
     are_rules = [_holds_rules(name) for name in names]
+    for option, is_rules in zip(_SETS, are_rules, strict=True):
+        if getattr(arguments, option) is not None and not is_rules:
+            what = f"--{option.replace('_', '-')}"
+            raise UsageError.at(what, "it is for rules; a policy has its own sets", "leave it out")
     if not any(are_rules):
         if arguments.family is not None:
             raise UsageError.at("--family", "policies are compared for both families")
@@ -88,16 +101,23 @@ def _rulesets(
     from netfw.ir.names import Family
 
     family = None if arguments.family is None else Family(int(arguments.family))
-    found = {
-        name: read_rules_of_some_family(name, family)
-        for name, is_rules in zip(names, are_rules, strict=True)
-        if is_rules
-    }
-    first = next(iter(found.values()))
-    return [
-        found[name] if is_rules else _compiled(name, first.family, arguments)
+    found = [
+        read_rules_of_some_family(name, family) if is_rules else None
         for name, is_rules in zip(names, are_rules, strict=True)
     ]
+    first = next(ruleset for ruleset in found if ruleset is not None)
+    return [
+        _compiled(name, first.family, arguments)
+        if ruleset is None
+        else _with_sets(ruleset, getattr(arguments, option))
+        for name, ruleset, option in zip(names, found, _SETS, strict=True)
+    ]
+
+
+def _with_sets(ruleset: Ruleset, name: str | None) -> Ruleset:
+    from netfw.cli.rules_file import read_sets
+
+    return ruleset if name is None else replace(ruleset, sets=read_sets(name, ruleset))
 
 
 def _compiled(name: str, family: Family, arguments: argparse.Namespace) -> Ruleset:

@@ -99,3 +99,24 @@ def test_rules_of_another_policy_are_not_proved_and_a_packet_shows_it(
     assert "proved: for every packet" not in printed
     assert main([*words, "--json"]) == ExitCode.DIFFERENCES
     assert json.loads(capsys.readouterr().out)
+
+
+def test_rules_with_sets_are_compared_by_their_members(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rules and sets of a policy say what it says; with a member less they do not."""
+    services = ", ".join(f"tcp/{port}" for port in range(1, 100, 2))
+    file = policy(tmp_path, "p.yaml", f"[{services}], from: [192.0.2.0/24, 198.51.100.0/24]")
+    assert main(["compile", file, "--output", str(tmp_path)]) == ExitCode.OK
+    rules, sets = tmp_path / "netfw.v4.rules", tmp_path / "netfw.ipset"
+    words = ["diff", file, str(rules), "--family", "4"]
+    assert main([*words, "--new-sets", str(sets)]) == ExitCode.OK
+    lines = sets.read_text().splitlines(keepends=True)
+    assert len(lines) == 101
+    sets.write_text("".join(lines[:-1]))
+    assert main([*words, "--new-sets", str(sets)]) == ExitCode.DIFFERENCES
+    assert (
+        "newly denied: IPv4 to this host\n  - tcp from 198.51.100.0/24" in capsys.readouterr().out
+    )
+    assert main(words) == ExitCode.DIFFERENCES
+    assert main([*words, "--old-sets", str(sets)]) == ExitCode.USAGE
