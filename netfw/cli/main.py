@@ -23,6 +23,7 @@ VERBS = {
     "init": "write a starting policy for this host",
     "lock": "resolve the host names of a policy into its lock file, and say what changed",
     "facts": "print what a policy may ask of this host, for --facts on another one",
+    "schema": "print the policy language as a JSON Schema, for editors",
     "path": "print the documented order of tables and hooks, and its refinements",
     "marks": "say what a packet mark means",
 }

@@ -9,7 +9,7 @@ from netfw.policy.fields import read_fields, read_word, read_words
 from netfw.policy.source import Mapping, Node, Scalar, word_at
 from netfw.policy.surroundings import Surroundings, SurroundingsFault
 
-_ROUTES = {
+ROUTES = {
     "true": tuple(Family),
     "4": (Family.IPV4,),
     "6": (Family.IPV6,),
@@ -40,10 +40,10 @@ def look_for_interfaces(
         return _with_address(address, surroundings, faults, is_optional=is_optional)
     assert route is not None
     word = read_word(route, "'default-route'", faults)
-    families = _ROUTES.get(word.text) if word else None
+    families = ROUTES.get(word.text) if word else None
     if word is None or families is None:
         if word is not None:
-            hint = did_you_mean(word.text, _ROUTES, "write true, or 4 or 6 for one family")
+            hint = did_you_mean(word.text, ROUTES, "write true, or 4 or 6 for one family")
             faults.add(word.where, f"'default-route' cannot be '{word.text}'", hint)
         return ()
     try:

@@ -21,7 +21,7 @@ from netfw.policy.read_log import parse_rate
 from netfw.policy.source import Mapping, Node, Scalar
 
 _DEFAULT_BURST = 5
-_ENDS = ("source", "destination")
+ENDS = ("source", "destination")
 _PER_HINT = "write source, destination, everything, or a network: source-net/24, source-net/24/64"
 
 
@@ -78,7 +78,7 @@ def read_connections(node: Node, names: Names, faults: Faults) -> ConnectionCoun
         word = None if per_node is None else read_word(per_node, "'per'", faults)
         if word is not None:
             end = word.text
-            if end not in _ENDS:
+            if end not in ENDS:
                 faults.add(word.where, f"'per' cannot be '{end}'", "it is source or destination")
         word = None if prefix_node is None else read_word(prefix_node, "'prefix'", faults)
         if word is not None:
@@ -99,8 +99,8 @@ def _read_per(fields: Fields, faults: Faults) -> CountedPer:
         if word.text == "everything":
             if len(read_words(node, "'per'", faults) if node else ()) > 1:
                 faults.add(word.where, "'per' is everything and more", "write one of them")
-        elif end not in _ENDS or (slash and not kind.endswith("-net")):
-            hint = did_you_mean(word.text, (*_ENDS, "everything"), _PER_HINT)
+        elif end not in ENDS or (slash and not kind.endswith("-net")):
+            hint = did_you_mean(word.text, (*ENDS, "everything"), _PER_HINT)
             faults.add(word.where, f"'per' cannot be '{word.text}'", hint)
         elif end in ends:
             faults.add(word.where, f"'per' names the {end} twice", "write one of them")

@@ -7,7 +7,7 @@ from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import Fields, read_fields, read_flag, read_word
 from netfw.policy.source import Entry
 
-_CHOICES = {
+CHOICES = {
     "established": ("allow", "ask"),
     "invalid": ("deny", "ask", "allow"),
     "neighbour-discovery": ("allow", "ask"),
@@ -21,10 +21,10 @@ STRICT_EXIT = "strict-exit"
 
 def read_defaults(entry: Entry, faults: Faults) -> Defaults:
     """Read the settings; what is left out is as it is without them."""
-    fields = read_fields(entry.value, (*_CHOICES, STRICT_EXIT), "'defaults'", faults)
+    fields = read_fields(entry.value, (*CHOICES, STRICT_EXIT), "'defaults'", faults)
     if fields is None:
         return Defaults()
-    said = {key: _read_choice(fields, key, faults) for key in _CHOICES}
+    said = {key: _read_choice(fields, key, faults) for key in CHOICES}
     strict = fields.find(STRICT_EXIT)
     return Defaults(
         established=Handling(said["established"] or "allow"),
@@ -43,7 +43,7 @@ def _read_choice(fields: Fields, key: str, faults: Faults) -> str | None:
     word = None if node is None else read_word(node, f"'{key}'", faults)
     if word is None:
         return None
-    choices = _CHOICES[key]
+    choices = CHOICES[key]
     if word.text not in choices:
         faults.add(
             word.where,

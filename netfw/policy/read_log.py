@@ -30,7 +30,7 @@ DEFAULT_RATE = "10/minute"
 _LEAST_A_DAY = 5
 """The limit match begins with a burst of 5, and that must come back within a day (MAX_CPJ,
 net/netfilter/xt_limit.c): the legacy backend refuses anything slower."""
-_PREFIX = re.compile(r"[A-Za-z0-9_.,/@#=+-]+( [A-Za-z0-9_.,/@#=+-]+)*")
+PREFIX = re.compile(r"[A-Za-z0-9_.,/@#=+-]+( [A-Za-z0-9_.,/@#=+-]+)*")
 
 
 def read_log(
@@ -49,7 +49,7 @@ def read_log(
         prefix = word.text
         if len(prefix) > longest:
             faults.add(word.where, f"prefix '{prefix}' is longer than {longest} characters")
-        elif not _PREFIX.fullmatch(prefix):
+        elif not PREFIX.fullmatch(prefix):
             faults.add(
                 word.where,
                 f"prefix '{prefix}' has characters that a log line should not have",

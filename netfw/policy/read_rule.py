@@ -22,9 +22,9 @@ from netfw.policy.service_literal import ANY_WORD
 from netfw.policy.source import Mapping, Node, written_form
 
 _ACTIONS = {action.value: action for action in Action}
-_NOTE_KEYS = ("owner", "ticket", "note")
-_KEYS = (*_ACTIONS, *CRITERIA_KEYS, "with", "name", *_NOTE_KEYS)
-_LONGEST_NOTE = 1000
+NOTE_KEYS = ("owner", "ticket", "note")
+_KEYS = (*_ACTIONS, *CRITERIA_KEYS, "with", "name", *NOTE_KEYS)
+LONGEST_NOTE = 1000
 """Characters of what is noted beside a rule."""
 
 
@@ -149,13 +149,13 @@ def _read_reject_kind(
 
 def _read_notes(fields: Fields, faults: Faults) -> Iterator[tuple[str, str]]:
     """What people want to know of a rule; it is kept with what was applied."""
-    for key in _NOTE_KEYS:
+    for key in NOTE_KEYS:
         node = fields.find(key)
         word = None if node is None else read_word(node, f"'{key}'", faults)
         if word is None:
             continue
-        if len(word.text) > _LONGEST_NOTE:
-            faults.add(word.where, f"'{key}' is longer than {_LONGEST_NOTE} characters")
+        if len(word.text) > LONGEST_NOTE:
+            faults.add(word.where, f"'{key}' is longer than {LONGEST_NOTE} characters")
         yield key, word.text
 
 

@@ -32,17 +32,17 @@ from netfw.policy.steer_numbers import number_classes, number_tables
 from netfw.policy.steering import NOT_THERE, Steering, SteerPolicy, Via
 
 _OTHERS = ("in", "out", "state", "rate", "connections")
-_CRITERIA = tuple(key for key in CRITERIA_KEYS if key not in _OTHERS)
+STEER_CRITERIA = tuple(key for key in CRITERIA_KEYS if key not in _OTHERS)
 """Where a packet leaves is not known yet, and what follows the first packet of a connection goes
 its way: entries are not asked about it. Neither do entries count."""
-_KEYS = ("in", "service", *_CRITERIA, "table", "via", "replies", "class", "name")
-_CLASS = re.compile(r"([0-9a-f]{1,4}):([0-9a-f]{1,4})", re.IGNORECASE)
-_MAIN = "main"
-_NONE = "none"
+_KEYS = ("in", "service", *STEER_CRITERIA, "table", "via", "replies", "class", "name")
+CLASS = re.compile(r"([0-9a-f]{1,4}):([0-9a-f]{1,4})", re.IGNORECASE)
+MAIN = "main"
+NONE = "none"
 _OWN_TABLES = {0: "unspec", 253: "default", 254: "main", 255: "local"}
 """Tables of Linux' own (linux/rtnetlink.h)."""
 _LAST_TABLE = 0xFFFFFFFF
-_HOST = "host"
+HOST = "host"
 
 
 def read_steer(node: Node, field: SteerField, names: Names, faults: Faults) -> Steering:
@@ -91,10 +91,10 @@ def _read_entry(
 ) -> tuple[SteerPolicy, Draft] | None:
     before = len(faults)
     from_node, in_node, via_node = fields.find("from"), fields.find("in"), fields.find("via")
-    from_host = isinstance(from_node, Scalar) and from_node.text == _HOST
+    from_host = isinstance(from_node, Scalar) and from_node.text == HOST
     inputs = names.read_endpoints(in_node, "'in'", faults) if in_node else ()
     # `from: host` names no net
-    keys = [key for key in _CRITERIA if key != "from"] if from_host else _CRITERIA
+    keys = [key for key in STEER_CRITERIA if key != "from"] if from_host else STEER_CRITERIA
     read = read_criteria(fields, fields.find("service"), "service", names, faults, keys)
     name = read_rule_name(fields, faults)
     table, answers = _read_table(fields, faults), _read_replies(fields, faults)
@@ -119,7 +119,7 @@ def _read_entry(
         return None
     meaning: list[object] = [
         listed_words(in_node),
-        [_HOST] if from_host else read.sources,
+        [HOST] if from_host else read.sources,
         read.destinations,
         read.services or [ANY_WORD],
         [table, answers, tc_class],
@@ -135,14 +135,14 @@ def _read_table(fields: Fields, faults: Faults) -> int | None:
     word = read_word(node, "'table'", faults) if node else None
     if word is None:
         return None
-    if word.text == _MAIN:
+    if word.text == MAIN:
         return 0
     number = parse_decimal(word.text)
     if number is None or number > _LAST_TABLE:
         faults.add(
             word.where,
             f"'{word.text}' is not the number of a routing table",
-            did_you_mean(word.text, (_MAIN,), "write a number, 1 to 252, or 'main'"),
+            did_you_mean(word.text, (MAIN,), "write a number, 1 to 252, or 'main'"),
         )
     elif number in _OWN_TABLES:
         faults.add(
@@ -166,9 +166,9 @@ def _read_class(fields: Fields, faults: Faults) -> int | None:
     word = read_word(node, "'class'", faults) if node else None
     if word is None:
         return None
-    if word.text == _NONE:
+    if word.text == NONE:
         return 0
-    found = _CLASS.fullmatch(word.text)
+    found = CLASS.fullmatch(word.text)
     major, minor = (int(part, 16) for part in found.groups()) if found else (0, 0)
     if not major or not minor:
         faults.add(
@@ -218,7 +218,7 @@ def _check_sense(fields: Fields, faults: Faults, *, from_host: bool, answers: bo
 
 
 def _is_main(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.text == _MAIN
+    return isinstance(node, Scalar) and node.text == MAIN
 
 
 def _keep_via(

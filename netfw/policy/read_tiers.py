@@ -9,7 +9,7 @@ from netfw.policy.names import RESERVED_NAMES
 from netfw.policy.source import Node
 from netfw.policy.tier import LAST_TIER, Tier
 
-_DEFAULTS = ("pass", "deny")
+TIER_DEFAULTS = ("pass", "deny")
 
 
 def read_tiers(node: Node | None, where: Where, faults: Faults) -> dict[str, Tier]:
@@ -23,11 +23,11 @@ def read_tiers(node: Node | None, where: Where, faults: Faults) -> dict[str, Tie
             continue
         default_node = fields.find("default")
         default = None if default_node is None else read_word(default_node, "'default'", faults)
-        if default is not None and default.text not in _DEFAULTS:
+        if default is not None and default.text not in TIER_DEFAULTS:
             faults.add(
                 default.where,
                 f"'default' of a tier cannot be '{default.text}'",
-                did_you_mean(default.text, _DEFAULTS, "it is pass or deny"),
+                did_you_mean(default.text, TIER_DEFAULTS, "it is pass or deny"),
             )
         if name.text == LAST_TIER:
             faults.add(

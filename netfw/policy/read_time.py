@@ -13,7 +13,7 @@ from netfw.policy.source import Node
 from netfw.policy.time_span import DAYS, EVERY_DAY, TimeSpan
 
 _KEYS = ("days", "from", "to", "zone")
-_ZONES = {"utc": False, "local": True}
+ZONES = {"utc": False, "local": True}
 _HOUR = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 
 
@@ -73,10 +73,10 @@ def _read_zone(fields: Fields, faults: Faults) -> bool:
     word = None if node is None else read_word(node, "'zone'", faults)
     if word is None:
         return False
-    if word.text not in _ZONES:
+    if word.text not in ZONES:
         faults.add(
             word.where,
             f"'zone' cannot be '{word.text}'",
             "write utc, or local for the kernel's time zone",
         )
-    return _ZONES.get(word.text, False)
+    return ZONES.get(word.text, False)

@@ -13,7 +13,7 @@ from netfw.policy.names import Names
 from netfw.policy.source import Mapping, Node, Scalar, written_form
 from netfw.policy.steering import NOT_THERE, Via
 
-_IF_DOWN = ("main", "refuse")
+IF_DOWN = ("main", "refuse")
 
 
 def read_via(node: Node, names: Names, faults: Faults) -> Via | None:
@@ -28,11 +28,11 @@ def read_via(node: Node, names: Names, faults: Faults) -> Via | None:
     gateway_node, down_node = fields.find("gateway"), fields.find("if-down")
     gateways = _read_gateways(gateway_node, faults) if gateway_node else {}
     down = read_word(down_node, "'if-down'", faults) if down_node else None
-    if down and down.text not in _IF_DOWN:
+    if down and down.text not in IF_DOWN:
         faults.add(
             down.where,
             f"'if-down' cannot be '{down.text}'",
-            did_you_mean(down.text, _IF_DOWN, "packets go the normal way (main), or refuse them"),
+            did_you_mean(down.text, IF_DOWN, "packets go the normal way (main), or refuse them"),
         )
     if len(faults) > before or interface is None:
         return None
