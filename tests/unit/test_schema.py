@@ -159,9 +159,12 @@ def _keys_that_the_schema_knows(policy: Any, path: Path_) -> set[frozenset[str]]
     """Of whatever mappings may stand there."""
     found: set[frozenset[str]] = set()
     for error in _inner(list(VALIDATOR.iter_errors(policy))):
-        if error.validator == "additionalProperties" and tuple(error.absolute_path) == path:
-            if UNKNOWN in error.instance and "properties" in error.schema:
-                found.add(frozenset(error.schema["properties"]))
+        if tuple(error.absolute_path) == path and (
+            error.validator == "additionalProperties"
+            and UNKNOWN in error.instance
+            and "properties" in error.schema
+        ):
+            found.add(frozenset(error.schema["properties"]))
     return found
 
 

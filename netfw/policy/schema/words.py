@@ -12,7 +12,7 @@ from netfw.ir.form import UINT32
 from netfw.ir.mark import MAX_MARK
 from netfw.ir.names import MAX_INTERFACE_NAME
 from netfw.policy.builtin_services import BUILTIN_SERVICES
-from netfw.policy.fields import MAX_NAME
+from netfw.policy.fields import FLAG_WORDS, MAX_NAME
 from netfw.policy.icmp_names import BOTH_ICMP_NAMES, ICMP_NAMES
 from netfw.policy.names import RESERVED_NAMES
 from netfw.policy.read_log import RATE_UNITS
@@ -72,8 +72,8 @@ WORDS: dict[str, Form] = {
         **with_variable(text(NAME)),
     },
     "flag": {
-        "description": "true or false.",
-        **with_variable(choice((True, False, "true", "false"))),
+        "description": "yes or no, true or false.",
+        **with_variable(choice((*FLAG_WORDS, True, False))),
     },
     "interface": {
         "description": "As 'ip link' shows it; 'veth+' is every interface whose name starts so.",
