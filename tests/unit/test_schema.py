@@ -282,7 +282,7 @@ def test_what_the_faults_are_made_in_is_without_one():
         ("    ingress:", "    forward:"),
         ("allow: web", "alow: web"),
         ("allow: web", "allow: web\n        deny: web"),
-        ("allow: web", "allow: {nott: web}"),
+        ("allow: web", "allow: {no: web}"),
         ("from: office\n", "from: {mask: office}\n"),
         ("from: office\n", "from: any\n"),
         ("state: new", "state: newer"),
