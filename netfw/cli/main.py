@@ -53,9 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     try:
-        code = _dispatch(words)
-        sys.stdout.flush()
-        return code
+        try:
+            return _dispatch(words)
+        finally:
+            # also behind --help, which ends the process by itself
+            sys.stdout.flush()
     except NetfwError as error:
         if debug:
             raise
