@@ -68,8 +68,10 @@ class NatFields:
 
     def criteria(self, sources: str, destinations: str) -> ReadCriteria:
         """Services and nets, under the keys that this kind of entry has for them."""
-        ends = self.fields.renamed({"from": sources, "to": destinations})
-        return read_criteria(ends, self.fields.find("service"), "service", self.names, self.faults)
+        renamed = self.fields.renamed({"from": sources, "to": destinations})
+        service = self.fields.find("service")
+        called = (sources, destinations)
+        return read_criteria(renamed, service, "service", self.names, self.faults, ends=called)
 
     def families(self, otherwise: tuple[Family, ...]) -> tuple[Family, ...]:
         """``family``: 4, 6 or all."""

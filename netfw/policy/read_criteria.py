@@ -69,17 +69,20 @@ def read_criteria(
     names: Names,
     faults: Faults,
     keys: Collection[str] = CRITERIA_KEYS,
+    ends: tuple[str, str] = ("from", "to"),
 ) -> ReadCriteria:
     """Read the criteria among the keys of a mapping.
 
     ``service`` is the node that names services, ``what`` its key; any traffic without it.
     ``keys`` are those that are read as criteria: others may stand there with another meaning.
+    ``ends`` are what messages call the keys for addresses, where their author wrote other words.
     Whether a packet can meet them is not looked at: ``describe_families`` says why it cannot.
     """
+    source, destination = ends
     some = service is not None
     service, not_service = _split(service, what, faults) if service else (None, None)
-    from_node, not_from = _split(_find(fields, "from", keys), "from", faults)
-    to_node, not_to = _split(_find(fields, "to", keys), "to", faults)
+    from_node, not_from = _split(_find(fields, "from", keys), source, faults)
+    to_node, not_to = _split(_find(fields, "to", keys), destination, faults)
     further: list[object] = [
         [key, words]
         for key, words in (
@@ -94,11 +97,11 @@ def read_criteria(
     further += [extra.meaning for extra in extras]
     criteria = Criteria(
         names.read_traffic(service, what, faults) if service else (ANY,),
-        names.read_nets(from_node, "from", faults) if from_node else (),
-        names.read_nets(to_node, "to", faults) if to_node else (),
+        names.read_nets(from_node, source, faults) if from_node else (),
+        names.read_nets(to_node, destination, faults) if to_node else (),
         _read_exceptions(not_service, what, names, faults),
-        names.read_nets(not_from, "from", faults) if not_from else (),
-        names.read_nets(not_to, "to", faults) if not_to else (),
+        names.read_nets(not_from, source, faults) if not_from else (),
+        names.read_nets(not_to, destination, faults) if not_to else (),
         tuple(extras),
     )
     _check_source_ports(fields, criteria, faults)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from netfw.ir.match import ConnectionState
@@ -51,19 +51,10 @@ class TranslationSets:
         point, hook = Point.ARRIVING, Hook.PREROUTING
         if kind is PathKind.OUT:
             point, hook = Point.SENDING, Hook.OUTPUT
-        untouched = space.in_state(ConnectionState.NEW)
         parts: list[tuple[Bdd, Replaced]] = []
         effects: dict[Effect, Bdd] = {}
         changed = space.false
-        for _, turn in turns_at(self.policy.translations, point):
-            conditions = turn.conditions(space.family)
-            if conditions is None:
-                continue
-            those = untouched & self._about(turn, conditions)
-            untouched &= ~those
-            target = _target(turn)
-            if target is None:
-                continue
+        for target, those in self._taken(point):
             changed |= those
             parts.append((those, translation(space, hook, target)))
             effect = TranslatedBy(hook, target)
@@ -79,23 +70,27 @@ class TranslationSets:
 
     def _leaving(self, meaning: Meaning, seen: Seen) -> None:
         """What leaves, begins a connection, and is let through gets another source."""
-        space = self.space
         gone = meaning.denied
         for those in meaning.rejected.values():
             gone |= those
-        untouched = space.in_state(ConnectionState.NEW)
-        for _, turn in turns_at(self.policy.translations, Point.LEAVING):
-            conditions = turn.conditions(space.family)
+        for target, those in self._taken(Point.LEAVING):
+            effect = TranslatedBy(Hook.POSTROUTING, target)
+            before = meaning.effects.get(effect, self.space.false)
+            meaning.effects[effect] = before | (seen(those) & ~gone)
+
+    def _taken(self, point: Point) -> Iterator[tuple[Translation, Bdd]]:
+        """What is translated at a point, and how: of what begins a connection, the packets that
+        come to an entry and that it is about, as they are there."""
+        untouched = self.space.in_state(ConnectionState.NEW)
+        for _, turn in turns_at(self.policy.translations, point):
+            conditions = turn.conditions(self.space.family)
             if conditions is None:
                 continue
             those = untouched & self._about(turn, conditions)
             untouched &= ~those
             target = _target(turn)
-            if target is None:
-                continue
-            effect = TranslatedBy(Hook.POSTROUTING, target)
-            before = meaning.effects.get(effect, space.false)
-            meaning.effects[effect] = before | (seen(those) & ~gone)
+            if target is not None:
+                yield target, those
 
     def _about(self, turn: Turn, asked: Conditions) -> Bdd:
         """The packets that an entry is about at a point, as they are there."""

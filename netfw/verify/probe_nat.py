@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
+from netfw.policy.endpoint import Endpoint
 from netfw.policy.flow import Flow
 from netfw.policy.model import Policy
 from netfw.policy.new_end import Given, Own
@@ -54,13 +55,14 @@ class ProbeNat:
                         break
         return missing
 
-    def _links(self, inputs: object, wanted: object) -> list[Link]:
+    def _links(
+        self, inputs: tuple[Endpoint, ...], wanted: tuple[Endpoint, ...] | None
+    ) -> list[Link]:
         """Links by which a target may be reached: those of a hairpin, else none by which the
         packets come in."""
 
-        def covered(link: Link, endpoints: object) -> bool:
-            found = self.policy.endpoint_of(link.interface)
-            return isinstance(endpoints, tuple) and found in endpoints
+        def covered(link: Link, endpoints: tuple[Endpoint, ...]) -> bool:
+            return self.policy.endpoint_of(link.interface) in endpoints
 
         if wanted is not None:
             return [link for link in self.layout.links if covered(link, wanted)]
@@ -103,8 +105,7 @@ class ProbeNat:
         if turn is None or turn.new is None:
             return flow.source, flow.source_port
         port = new_port(turn.new, flow.source_port)
-        is_random = not isinstance(turn.new, Own | Given) or turn.new.is_random
-        if port is None or (is_random and isinstance(turn.new, Own | Given)):
+        if port is None or (isinstance(turn.new, Own | Given) and turn.new.is_random):
             return None
         own = leaves_by.near(self.family)
         return new_address(turn.new, flow.source, flow, own, self._choose), port

@@ -186,6 +186,7 @@ NAT = {
         "7:5",
         "'lasting' beside a single address says nothing",
     ),
+    "snat: {out: wan, from-nets: any, to: 10.0.0.5}": ("7:33", "'from-nets' cannot be 'any'"),
     "snat: {out: wan}": ("7:11", "'snat' lacks the key 'to'"),
     "snat: {out: wan, to: '10.0.0.5:7'}": ("7:26", "'10.0.0.5:7' has a port"),
     "snat: {out: wan, from: host, to: 10.0.0.5}": (
