@@ -43,6 +43,7 @@ find_missing() {
   need iproute2       command -v ip tc
   need nftables       command -v nft
   need util-linux     command -v nsenter unshare
+  need procps         command -v sysctl
   need kmod           command -v modprobe
   need netbase        ls /etc/protocols /etc/services
   [ "$venv" = ready ] && return

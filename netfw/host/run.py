@@ -17,7 +17,7 @@ from netfw.errors import CapabilityError, HostError
 from netfw.host.namespace import Namespace
 
 _log = logging.getLogger("netfw")
-_PACKAGES = {"nsenter": "util-linux", "nft": "nftables", "ip": "iproute2"}
+_PACKAGES = {"sysctl": "procps", "nsenter": "util-linux", "nft": "nftables", "ip": "iproute2"}
 """Which distribution package has a program of another name; ``*tables-*`` are in iptables."""
 _SYSTEM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
