@@ -19,14 +19,7 @@ def match_rate(rate: int, unit: str) -> LimitMatch:
     iptables stores a period and prints it in the largest unit that shows it well
     (print_rate in extensions/libxt_limit.c): 60/min comes back as 1/sec.
     """
-    period = _SCALE * dict(_UNITS)[unit] // rate
-    best = _UNITS[0]
-    for name, seconds in _UNITS[1:]:
-        scaled = seconds * _SCALE
-        if period > scaled or scaled // period < scaled % period:
-            break
-        best = (name, seconds)
-    return LimitMatch(best[1] * _SCALE // period, best[0])
+    return LimitMatch(*_as_printed(rate, unit, _SCALE))
 
 
 _FINE_SCALE = 1_000_000
@@ -37,14 +30,20 @@ _NAME_DIGITS = 9
 def kept_rate(amount: int, unit: str) -> Rate:
     """The rate that hashlimit makes of one, which it keeps as a period in microseconds
     (print_rate in extensions/libxt_hashlimit.c)."""
-    period = _FINE_SCALE * dict(_UNITS)[unit] // amount
+    return Rate(*_as_printed(amount, unit, _FINE_SCALE))
+
+
+def _as_printed(amount: int, unit: str, scale: int) -> tuple[int, str]:
+    """A rate that was kept as a period, ``scale`` of which are a second, as iptables prints it:
+    in the largest unit that shows it well."""
+    period = scale * dict(_UNITS)[unit] // amount
     best = _UNITS[0]
     for name, seconds in _UNITS[1:]:
-        scaled = seconds * _FINE_SCALE
+        scaled = seconds * scale
         if period > scaled or scaled // period < scaled % period:
             break
         best = (name, seconds)
-    return Rate(best[1] * _FINE_SCALE // period, best[0])
+    return best[1] * scale // period, best[0]
 
 
 def limiter_name(identity: str) -> str:
