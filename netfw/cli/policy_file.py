@@ -33,8 +33,8 @@ def add_variables(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--facts",
         metavar="FILE",
-        help="believe this file, which 'netfw facts' has written, instead of looking at the "
-        "interfaces of this host",
+        help="believe this file, which 'netfw facts' has written, instead of looking at "
+        "this host: its interfaces, users and groups",
     )
     parser.add_argument(
         "--lock", metavar="FILE", help="the lock file of host names; default: POLICY.lock"

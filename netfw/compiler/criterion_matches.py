@@ -50,7 +50,7 @@ def alternatives(criterion: Criterion) -> tuple[Term, ...]:
             return ((MarkMatch(mark, negate=negate),),)
         case SourcePorts(ranges, negate):
             return ((MultiportMatch(PortSide.SOURCE, ranges, negate=negate),),)
-        case Owner(kind, ranges, negate):
+        case Owner(kind=kind, ranges=ranges, negate=negate):
             matches = tuple(_owner(kind, span, negate=negate) for span in ranges)
             return (matches,) if negate else tuple((match,) for match in matches)
         case Validity():

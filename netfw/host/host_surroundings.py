@@ -1,16 +1,19 @@
-"""What a policy asks of this host: its interfaces, and addresses of names, kept in a lock file."""
+"""What a policy asks of this host: interfaces and accounts, and addresses of names, kept in a lock
+file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from netfw.errors import FactError
+from netfw.host.accounts import number_of
 from netfw.host.lock_file import read_lock, write_lock
 from netfw.host.resolve import resolve
 from netfw.ir.net import Net
 from netfw.policy.host_names import HostNames, parse_host_names
 from netfw.policy.lock import Locked
-from netfw.policy.surroundings import SurroundingsFault
+from netfw.policy.owner import OwnerKind
+from netfw.policy.surroundings import Known, SurroundingsFault
 
 
 class HostSurroundings:
@@ -65,6 +68,12 @@ class HostSurroundings:
         except UnicodeDecodeError:
             raise FactError.at(self._facts, "these are not facts of a host") from None
         return parse_host_names(text, self._facts)
+
+    def number_of(self, kind: OwnerKind, name: str) -> int:
+        """The number of a user or group; raises SurroundingsFault, and FactError for a file."""
+        if self._facts is None:
+            return number_of(kind, name)
+        return Known(self.host_names()).number_of(kind, name)
 
     def addresses_of(self, name: str) -> tuple[Net, ...]:
         """The addresses that are locked, else those of now; raises SurroundingsFault."""

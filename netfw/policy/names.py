@@ -14,6 +14,7 @@ from netfw.policy.fields import read_words
 from netfw.policy.net_literal import is_net_literal, parse_nets
 from netfw.policy.service_literal import ANY_WORD, format_service, is_literal, parse_services
 from netfw.policy.source import Mapping, Node, Scalar, Sequence, written_form
+from netfw.policy.surroundings import Surroundings
 from netfw.policy.traffic import ANY, Traffic
 from netfw.policy.zones import Zones
 
@@ -39,11 +40,12 @@ RESERVED_RULE_NAMES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the names of a file stand for."""
+    """What the names of a file stand for, and what may be asked of its surroundings."""
 
     zones: Zones
     nets: Definitions[Net]
     services: Definitions[Traffic]
+    surroundings: Surroundings
 
     def read_endpoints(self, node: Node, what: str, faults: Faults) -> tuple[Endpoint, ...]:
         """Names of endpoints and zones, selectors, or a list of them; faults are left out.

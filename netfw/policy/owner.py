@@ -24,18 +24,27 @@ class OwnerKind(Enum):
 class Owner:
     """The socket that sent the packet belongs to one of these users (groups), or negated to none.
 
-    Numbers are of 32 bits, without the last one. What the kernel sends by itself, such as resets
-    and answers to pings, belongs to nobody and meets the negated form alone.
+    ``numbers`` are written as such, ``accounts`` are names with the numbers that they have on the
+    host. Numbers are of 32 bits, without the last one. What the kernel sends by itself, such as
+    resets and answers to pings, belongs to nobody and meets the negated form alone.
     """
 
     kind: OwnerKind
-    ranges: tuple[Range, ...]
+    numbers: tuple[Range, ...]
     negate: bool = False
+    accounts: tuple[tuple[str, int], ...] = ()
 
     @property
     def KEY(self) -> str:
         """The word of the language."""
         return self.kind.value
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """All numbers that are meant, in order."""
+        named = (Range(number, number) for _, number in self.accounts)
+        found = dict.fromkeys((*self.numbers, *named))
+        return tuple(sorted(found, key=lambda span: (span.first, span.last)))
 
     @property
     def families(self) -> frozenset[Family]:
@@ -51,5 +60,6 @@ class Owner:
 
     @property
     def meaning(self) -> list[object]:
-        """All of it as plain data."""
-        return [self.KEY, [[span.first, span.last] for span in self.ranges], self.negate]
+        """All of it as plain data, which does not depend on the host."""
+        numbers = [[span.first, span.last] for span in self.numbers]
+        return [self.KEY, [*numbers, *(name for name, _ in self.accounts)], self.negate]

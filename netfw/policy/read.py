@@ -77,7 +77,7 @@ def _read_policy(
     if zones_node is not None:
         zones.read(zones_node, RESERVED_NAMES, faults)
     services = read_services(fields.find("services"), faults)
-    names = Names(zones, nets, services)
+    names = Names(zones, nets, services, surroundings)
     defaults_entry, failsafes_entry = fields.entry("defaults"), fields.entry("failsafes")
     defaults = read_defaults(defaults_entry, faults) if defaults_entry else Defaults()
     tiers = read_tiers(fields.find("tiers"), Where(file), faults)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from netfw.ir.net import Net
+from netfw.policy.faults import did_you_mean
 from netfw.policy.host_names import HostNames
+from netfw.policy.owner import OwnerKind
 
 
 class SurroundingsFault(Exception):
@@ -27,6 +29,9 @@ class Surroundings(Protocol):
 
     def addresses_of(self, name: str) -> tuple[Net, ...]:
         """The addresses of a host name, at least one; raises SurroundingsFault."""
+
+    def number_of(self, kind: OwnerKind, name: str) -> int:
+        """The number of a user or group of that host; raises SurroundingsFault."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,27 @@ class Known:
         if not found:
             raise SurroundingsFault(f"no address is known of '{name}'")
         return found
+
+    def number_of(self, kind: OwnerKind, name: str) -> int:
+        """The number; raises SurroundingsFault."""
+        names = self.host_names()
+        known = names.users if kind is OwnerKind.USER else names.groups
+        if known is None:
+            raise SurroundingsFault(
+                f"the facts of this host say nothing of {kind.value}s, and so not of '{name}'",
+                "write them anew with 'netfw facts > FILE'",
+            )
+        if name not in known:
+            raise nobody_is_called(kind, name, known)
+        return known[name]
+
+
+def nobody_is_called(kind: OwnerKind, name: str, known: Iterable[str]) -> SurroundingsFault:
+    """The fault of a name that no user or group has; ``known`` are names that some have."""
+    hint = f"'netfw facts' lists the {kind.value}s that there are, and a number may stand here too"
+    return SurroundingsFault(
+        f"this host has no {kind.value} '{name}'", did_you_mean(name, known, hint)
+    )
 
 
 NOTHING_KNOWN = Known()

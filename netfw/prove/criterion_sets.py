@@ -75,7 +75,7 @@ class CriterionSets:
                     equal(space, Hidden.HARDWARE, address) for address in sorted(addresses)
                 )
                 return has(space, Hidden.HARDWARE) & one
-            case Owner(kind, ranges):
+            case Owner(kind=kind, ranges=ranges):
                 number = Hidden.USER if kind is OwnerKind.USER else Hidden.GROUP
                 one = space.any_of(
                     between(space, number, span.first, span.last) for span in ranges

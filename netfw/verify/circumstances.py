@@ -92,7 +92,7 @@ def _values(extra: Criterion, *, is_local: bool) -> list[Circumstances]:
         case HardwareSources(addresses, negate):
             wanted = [_ODD_HARDWARE] if negate else sorted(addresses)
             return [Circumstances(hardware=address) for address in wanted]
-        case Owner(kind, ranges, negate):
+        case Owner(kind=kind, ranges=ranges, negate=negate):
             numbers = [number for span in ranges for number in (span.first, span.last)]
             if negate:
                 numbers = [_ODD_OWNER, *(span.last + 1 for span in ranges)]

@@ -1,4 +1,4 @@
-"""Interfaces, addresses and default routes, as a host in a network namespace has them."""
+"""Interfaces, addresses and default routes, as a host in a network namespace has them; users."""
 
 from __future__ import annotations
 
@@ -40,7 +40,11 @@ def test_facts_are_what_the_kernel_has() -> None:
         cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr
-    found = {each.name: each for each in parse_host_names(done.stdout, "facts").interfaces}
+    facts = parse_host_names(done.stdout, "facts")
+    assert facts.users is not None
+    assert facts.groups is not None
+    assert (facts.users["root"], facts.groups["root"]) == (0, 0)
+    found = {each.name: each for each in facts.interfaces}
     both = HostInterface("uplink", ((Family.IPV4, 0xC000020A),), (Family.IPV4,))
     assert without_link_local(found["uplink"]) == both
     assert found["backup"].default_routes == (Family.IPV4,)

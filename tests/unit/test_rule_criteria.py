@@ -76,7 +76,7 @@ def test_a_fault_of_a_criterion_is_told_with_the_line_of_its_rule(rule: str, pro
     [
         ("allow: tcp, mac: '00:16:3e:00:00:01'", "'mac' in egress"),
         ("allow: tcp, in: lan", "'in' in the egress of a host endpoint"),
-        ("allow: tcp, user: www-data", "'www-data' is not the number of a user"),
+        ("allow: tcp, user: www-data", "nothing is known of the host"),
         ("allow: tcp, user: 9-1", "numbers of users go up to"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pwd
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from netfw.cli.main import main
 from netfw.errors import ExitCode, FactError, PolicyError
 from netfw.host import host_surroundings
+from netfw.host.accounts import number_of
 from netfw.ir.names import Family
 from netfw.ir.net import Net, parse_address
 from netfw.policy import address_list
@@ -25,6 +27,7 @@ from netfw.policy.library import Texts
 from netfw.policy.lock import changes, format_lock, parse_lock
 from netfw.policy.model import Policy
 from netfw.policy.net_literal import parse_nets
+from netfw.policy.owner import Owner, OwnerKind
 from netfw.policy.read import load_files
 from netfw.policy.surroundings import Known, SurroundingsFault
 
@@ -33,7 +36,9 @@ NAMES = HostNames(
         HostInterface("eth0", (parse_address("192.0.2.2"),), (Family.IPV4,)),
         HostInterface("eth1", (parse_address("10.0.0.1"), parse_address("fd00::1"))),
         HostInterface("wwan0", (), (Family.IPV6,)),
-    )
+    ),
+    {"root": 0, "mail": 8, "backup": 34},
+    {"root": 0, "mail": 8, "www-data": 33},
 )
 MIRROR = (Net.parse("192.0.2.80"), Net.parse("2001:db8::80"))
 AROUND = Known(NAMES, {"mirror.example": MIRROR})
@@ -125,12 +130,89 @@ def test_facts_are_read_as_they_are_written() -> None:
     assert format_host_names(parse_host_names(text, "facts")) == text
 
 
+def test_facts_may_say_nothing_of_users() -> None:
+    """As those that were written before users were told."""
+    text = format_host_names(HostNames(NAMES.interfaces))
+    assert parse_host_names(text, "facts") == HostNames(NAMES.interfaces)
+    around = Known(HostNames(NAMES.interfaces))
+    assert faults_of(SENDER % "user: mail", around) == [
+        ("3:59", "the facts of this host say nothing of users, and so not of 'mail'")
+    ]
+
+
+SENDER = (
+    "endpoints: {wan: {host: eth9}}\npolicies: [{name: p, at: wan, egress: [{allow: any, %s}]}]\n"
+)
+
+
+def owner(written: str) -> Owner:
+    ((_, rule),) = read(SENDER % written).rules()
+    (found,) = rule.criteria.extras
+    assert isinstance(found, Owner)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("written", "numbers"),
+    [
+        ("user: mail", [(8, 8)]),
+        ("user: [backup, 1000-1999, root, mail]", [(0, 0), (8, 8), (34, 34), (1000, 1999)]),
+        ("user: {not: [mail, 8]}", [(8, 8)]),
+        ("group: www-data", [(33, 33)]),
+    ],
+)
+def test_users_and_groups_have_the_numbers_of_the_host(
+    written: str, numbers: list[tuple[int, int]]
+) -> None:
+    assert [(span.first, span.last) for span in owner(written).ranges] == numbers
+
+
+@pytest.mark.parametrize(
+    ("written", "place", "problem"),
+    [
+        ("user: www-data", "3:59", "this host has no user 'www-data'"),
+        ("group: [root, backup]", "3:67", "this host has no group 'backup'"),
+        ("user: {not: male}", "3:65", "this host has no user 'male'"),
+    ],
+)
+def test_name_of_nobody_has_its_place(written: str, place: str, problem: str) -> None:
+    assert faults_of(SENDER % written) == [(place, problem)]
+
+
+def test_rule_keeps_its_name_where_a_user_has_another_number() -> None:
+    elsewhere = Known(HostNames((), {"mail": 12}, {}))
+    ((_, here),) = read(SENDER % "user: mail").rules()
+    ((_, there),) = read(SENDER % "user: mail", elsewhere).rules()
+    assert here.identity == there.identity
+    assert here.criteria != there.criteria
+
+
+def test_users_are_asked_of_this_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy, facts = tmp_path / "p.yaml", tmp_path / "facts.json"
+    me = pwd.getpwuid(1)
+    policy.write_text("version: 1\n" + SENDER % f"user: {me.pw_name}")
+    assert main(["compile", str(policy)]) == ExitCode.OK
+    assert "--uid-owner 1 " in capsys.readouterr().out
+    facts.write_text(format_host_names(HostNames((), {me.pw_name: 77}, {})))
+    assert main(["compile", str(policy), "--facts", str(facts)]) == ExitCode.OK
+    assert "--uid-owner 77 " in capsys.readouterr().out
+    policy.write_text("version: 1\n" + SENDER % "user: nobody-here")
+    assert main(["compile", str(policy)]) == ExitCode.POLICY
+    assert f"{policy}:3:59: this host has no user 'nobody-here'" in capsys.readouterr().err
+    with pytest.raises(SurroundingsFault):
+        number_of(OwnerKind.GROUP, "not\0a name")
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "interfaces": {"a": {}}}']
     + [
         json.dumps({"schema": 1, "interfaces": {"a": {"addresses": each, "default_routes": []}}})
         for each in (["x"], [None], 5)
+    ]
+    + [
+        json.dumps({"schema": 1, "interfaces": {}, "users": each})
+        for each in (["mail"], {"mail": "8"}, {"mail": True}, {"mail": -1}, {"mail": 2**32 - 1})
     ],
 )
 def test_what_is_no_facts_of_a_host_is_refused(text: str) -> None:

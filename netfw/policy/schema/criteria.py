@@ -97,12 +97,12 @@ CRITERIA: dict[str, Form] = {
         "The hardware address of the frame that brought the packet.",
     ),
     "user": explained(
-        negatable(one_or_list(defined("numbers"))),
-        "The number of the user whose process sends; egress of host endpoints only.",
+        negatable(one_or_list(defined("account"))),
+        "The user whose process sends; egress of host endpoints only.",
     ),
     "group": explained(
-        negatable(one_or_list(defined("numbers"))),
-        "The number of the group whose process sends; egress of host endpoints only.",
+        negatable(one_or_list(defined("account"))),
+        "The group whose process sends; egress of host endpoints only.",
     ),
     "mark": explained(negatable(defined("mark")), "Bits of the mark that somebody else sets."),
     "state": explained(

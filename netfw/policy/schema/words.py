@@ -112,9 +112,10 @@ WORDS: dict[str, Form] = {
         "description": "Bits of the packet mark, such as 0xf0000.",
         **with_variable(number(1, MAX_MARK), text(_MARK)),
     },
-    "numbers": {
-        "description": "A number or a range of numbers, such as 1000 or 1000-1999; or root.",
-        **with_variable(number(0, MAX_MARK), text("[0-9]+(?:-[0-9]+)?|root")),
+    "account": {
+        "description": "A name, which the host knows, a number or a range of numbers: backup, "
+        "1000, 1000-1999.",
+        **with_variable(number(0, MAX_MARK - 1), text(".+")),
     },
     "hour": {
         "description": 'A time of the day, such as "08:00"; 24:00 is its end.',
