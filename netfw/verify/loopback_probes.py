@@ -14,7 +14,8 @@ from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.packet import PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.situation import Path
 from netfw.verify.probe import Probe
-from netfw.verify.probe_writer import EXPECTED, MAX_PROBES, PHASES, ProbeWriter, state_of
+from netfw.verify.probe_judge import EXPECTED, PHASES, state_of
+from netfw.verify.probe_writer import MAX_PROBES, ProbeWriter
 from netfw.verify.sample import ODD_PORT, Kind, kinds_of, kinds_outside
 
 _ADDRESS = {Family.IPV4: 0x7F000001, Family.IPV6: 1}
@@ -86,12 +87,12 @@ def _send(
         group=0,
         clock=writer.clock,
     )
-    verdict = writer.judge.judge(out).verdict
+    verdict = writer.judge.verdict(out)
     if verdict is not Verdict.DENIED:
         # the field is cleared on the way in: what counts is what is said there
         back = replace(out, in_interface=LOOPBACK, out_interface="")
-        verdict = writer.judge.judge(back).verdict
-    if not writer.counters.settle():
+        verdict = writer.judge.verdict(back)
+    if not writer.judge.counters.settle():
         return
     writer.probes.append(
         Probe(

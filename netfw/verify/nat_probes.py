@@ -8,7 +8,7 @@ from netfw.ir.net import Net
 from netfw.policy.endpoint import Endpoint
 from netfw.policy.translation import Point, Translation, Turn
 from netfw.verify.layout import Link
-from netfw.verify.probe_writer import ProbeWriter, Staged, Way
+from netfw.verify.probe_writer import ProbeWriter, Staged
 from netfw.verify.sample import (
     address_outside,
     addresses_in,
@@ -16,6 +16,7 @@ from netfw.verify.sample import (
     kinds_of,
     kinds_outside,
 )
+from netfw.verify.way import Way
 
 _NETS_TRIED = 2
 _WAYS_TRIED = 4

@@ -30,7 +30,7 @@ from netfw.verify.layout import Layout, Link
 from netfw.verify.loopback_probes import probe_loopback
 from netfw.verify.nat_probes import nat_probes
 from netfw.verify.probe import Expected
-from netfw.verify.probe_writer import ProbeWriter, Staged, Way
+from netfw.verify.probe_writer import ProbeWriter, Staged
 from netfw.verify.sample import (
     ECHO,
     ICMP_NUMBER,
@@ -44,6 +44,7 @@ from netfw.verify.sample import (
 )
 from netfw.verify.steer_probes import probe_steering, smuggled_mark
 from netfw.verify.steered_layout import add_routing
+from netfw.verify.way import Way
 
 UNDECLARED = "other0"
 """An interface that the policy does not name: packets there are none of its business."""

@@ -10,63 +10,26 @@ from netfw.ir.match import ConnectionState, PortRange
 from netfw.ir.names import Family
 from netfw.ir.protocols import TCP, UDP
 from netfw.ir.ruleset import Origin
-from netfw.policy.flow import Flow
-from netfw.policy.judge import Judge, Verdict
 from netfw.policy.model import Policy
 from netfw.policy.steered import Steered
-from netfw.traverse.connection import ICMP_ERRORS, Conntrack
+from netfw.traverse.connection import ICMP_ERRORS
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
-from netfw.traverse.situation import Path, Phase
+from netfw.traverse.situation import Phase
 from netfw.verify.circumstances import PLAIN, Circumstances
-from netfw.verify.counters import Counters
 from netfw.verify.layout import Layout, Link
-from netfw.verify.probe import Expected, Probe
+from netfw.verify.probe import Probe
+from netfw.verify.probe_judge import PHASES, ProbeJudge, state_of
 from netfw.verify.probe_nat import ProbeNat
 from netfw.verify.probe_steering import ProbeSteering
 from netfw.verify.sample import ECHO_ANSWER, WITHOUT_PORTS_IN_CONNECTIONS, Kind
+from netfw.verify.way import Way
 
-EXPECTED: dict[Verdict, Expected | None] = {
-    Verdict.ALLOWED: Expected.ACCEPTED,
-    Verdict.DENIED: Expected.DENIED,
-    Verdict.NOT_COVERED: Expected.NOT_COVERED,
-    Verdict.UNDECIDED: None,
-}
 FIRST_SOURCE_PORT = 30000
 """Below, ports are those that a rule asks for."""
 UNUSED_PORT = 9
 """The port of what ICMP errors are about (discard, RFC 863)."""
 MAX_PROBES = 60000
 """A probe's number has 16 bits in the packet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """The link a packet comes in by (None: this host sends it) and the one it leaves by
-    (None: it is for this host)."""
-
-    came_by: Link | None
-    leaves_by: Link | None
-
-    @property
-    def path(self) -> Path:
-        """The path through the host."""
-        if self.came_by is None:
-            return Path.LOCAL_OUT
-        return Path.LOCAL_IN if self.leaves_by is None else Path.FORWARDED
-
-    @property
-    def interfaces(self) -> tuple[str, str]:
-        """In- and out-interface, empty where there is none."""
-        came_by, leaves_by = self.came_by, self.leaves_by
-        return (
-            came_by.interface if came_by else "",
-            leaves_by.interface if leaves_by else "",
-        )
-
-    @property
-    def reversed(self) -> Way:
-        """The way of an answer."""
-        return Way(self.leaves_by, self.came_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +79,6 @@ def _described(packet: Packet, way: Way) -> str:
     return " ".join(words)
 
 
-def state_of(packet: Packet) -> ConnectionState:
-    """What conntrack says of a packet that belongs to nothing before it."""
-    return Conntrack().track(packet).state
-
-
-PHASES = {
-    ConnectionState.NEW: Phase.FIRST,
-    ConnectionState.INVALID: Phase.INVALID,
-    ConnectionState.UNTRACKED: Phase.UNTRACKED,
-}
-
-
 @dataclass(slots=True)
 class ProbeWriter:
     """Collects the probes of one family. Every first packet has a source port (or echo
@@ -143,14 +94,13 @@ class ProbeWriter:
     """When the probes are sent."""
     probes: list[Probe] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    judge: Judge = field(init=False)
+    judge: ProbeJudge = field(init=False)
     steering: ProbeSteering = field(init=False)
-    counters: Counters = field(default_factory=Counters)
     nat: ProbeNat = field(init=False)
     _connections: set[object] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.judge = Judge(self.policy, self.counters.answer)
+        self.judge = ProbeJudge(self.policy, self.clock)
         self.steering = ProbeSteering(self.policy, self.family, self.layout)
         self.nat = ProbeNat(self.policy, self.family, self.layout)
 
@@ -236,10 +186,10 @@ class ProbeWriter:
                 return None
             self._connections.add(connection)
         state = state_of(packet)
-        if self.judge.untracks(self._flow(packet, way, state, translated=False)):
+        if self.judge.untracks(packet, way, state):
             state = ConnectionState.UNTRACKED
         translated = packet
-        arrived = self._flow(packet, way, state, translated=False)
+        arrived = self.judge.flow(packet, way, state, translated=False)
         try:
             new = self.nat.redirect(arrived, way.came_by)
         except LookupError:
@@ -260,10 +210,10 @@ class ProbeWriter:
                 # the kernel refuses it, and a process is told so
                 return None
             way = Way(way.came_by, link)
-        expected = self._expected(
+        expected = self.judge.expected(
             translated, way, state, translated=translated != packet, arrived=packet
         )
-        if not self.counters.settle():
+        if not self.judge.counters.settle():
             return None
         probe = Probe(
             number,
@@ -353,9 +303,9 @@ class ProbeWriter:
         if number > MAX_PROBES:
             return
         state = ConnectionState.ESTABLISHED
-        if self.judge.untracks(self._flow(packet, way, state, translated=False)):
+        if self.judge.untracks(packet, way, state):
             state, phase = ConnectionState.UNTRACKED, Phase.UNTRACKED
-        expected = self._expected(packet, way, state, translated=False)
+        expected = self.judge.expected(packet, way, state, translated=False)
         self.probes.append(
             replace(
                 first,
@@ -389,44 +339,8 @@ class ProbeWriter:
         """The packet with the source that it gets, None where the kernel chooses that."""
         if way.leaves_by is None:
             return packet
-        flow = self._flow(packet, way, ConnectionState.NEW, translated=redirected)
+        flow = self.judge.flow(packet, way, ConnectionState.NEW, translated=redirected)
         found = self.nat.leaving(flow, way.leaves_by)
         if found is None:
             return None
         return replace(packet, source=found[0], source_port=found[1])
-
-    def _flow(self, packet: Packet, way: Way, state: ConnectionState, *, translated: bool) -> Flow:
-        came_by, leaves_by = way.interfaces
-        return Flow(
-            packet.family,
-            came_by,
-            leaves_by,
-            packet.source,
-            packet.destination,
-            packet.protocol,
-            packet.destination_port,
-            (packet.icmp_type, packet.icmp_code),
-            state,
-            translated,
-            packet.source_port,
-            packet.mark,
-            packet.hardware,
-            packet.user,
-            packet.group,
-            self.clock,
-        )
-
-    def _expected(
-        self,
-        packet: Packet,
-        way: Way,
-        state: ConnectionState,
-        *,
-        translated: bool,
-        arrived: Packet | None = None,
-    ) -> Expected | None:
-        flow = self._flow(packet, way, state, translated=translated)
-        if arrived is not None:
-            before = self._flow(arrived, way, state, translated=False)
-            flow = replace(flow, arrived=before)
-        return EXPECTED[self.judge.judge(flow).verdict]

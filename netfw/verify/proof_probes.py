@@ -39,7 +39,7 @@ from netfw.traverse.packet import SYN, Packet
 from netfw.traverse.situation import Path
 from netfw.verify.layout import Link
 from netfw.verify.probe import Expected
-from netfw.verify.probe_writer import ProbeWriter, Way
+from netfw.verify.probe_writer import ProbeWriter
 from netfw.verify.sample import (
     ICMP_NUMBER,
     OTHER_PROTOCOLS,
@@ -48,6 +48,7 @@ from netfw.verify.sample import (
     address_outside,
 )
 from netfw.verify.steered_ways import SteeredWays
+from netfw.verify.way import Way
 
 _WAYS_TRIED = 12
 """How many pairs of links are tried for a rule before it is given up."""

@@ -12,7 +12,7 @@ from netfw.policy.steering import SteerPolicy
 from netfw.verify.circumstances import Circumstances, inside, outside
 from netfw.verify.layout import Link
 from netfw.verify.probe import Expected
-from netfw.verify.probe_writer import ProbeWriter, Staged, Way
+from netfw.verify.probe_writer import ProbeWriter, Staged
 from netfw.verify.sample import (
     Kind,
     address_outside,
@@ -21,6 +21,7 @@ from netfw.verify.sample import (
     kinds_outside,
 )
 from netfw.verify.steered_layout import link_of_table
+from netfw.verify.way import Way
 
 _AFAR = {
     Family.IPV4: Net.parse("192.0.2.128/26"),
