@@ -72,7 +72,8 @@ def _ways(writer: ProbeWriter, turn: Turn) -> Iterator[Way]:
     if turn.point is Point.ARRIVING:
         yield from (Way(link, None) for link in _links(writer, turn.inputs))
     elif turn.point is Point.SENDING:
-        yield from (Way(None, link) for link in links)
+        yield from (Way(None, link) for link in links[: _WAYS_TRIED - 1])
+        yield Way(None, None)
     else:
         for leaves_by in _links(writer, turn.outs):
             if turn.inputs is None:

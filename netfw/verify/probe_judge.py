@@ -10,8 +10,9 @@ from netfw.policy.flow import Flow
 from netfw.policy.judge import Judge, Verdict
 from netfw.policy.model import Policy
 from netfw.traverse.connection import Conntrack
+from netfw.traverse.host_facts import LOOPBACK
 from netfw.traverse.packet import Packet
-from netfw.traverse.situation import Phase
+from netfw.traverse.situation import Path, Phase
 from netfw.verify.counters import Counters
 from netfw.verify.probe import Expected
 from netfw.verify.way import Way
@@ -22,6 +23,7 @@ EXPECTED: dict[Verdict, Expected | None] = {
     Verdict.NOT_COVERED: Expected.NOT_COVERED,
     Verdict.UNDECIDED: None,
 }
+_GOES_ON = (Verdict.ALLOWED, Verdict.NOT_COVERED)
 
 
 def state_of(packet: Packet) -> ConnectionState:
@@ -82,12 +84,14 @@ class ProbeJudge:
         state: ConnectionState,
         *,
         translated: bool,
-        arrived: Packet | None = None,
+        arrived: Flow | None = None,
     ) -> Expected | None:
-        """What is to become of a packet, None where that is not known; ``arrived`` is what it
-        was before its destination was changed."""
-        flow = self.flow(packet, way, state, translated=translated)
-        if arrived is not None:
-            before = self.flow(arrived, way, state, translated=False)
-            flow = replace(flow, arrived=before)
-        return EXPECTED[self.verdict(flow)]
+        """What is to become of a packet, None where that is not known; ``arrived`` is how it was
+        seen before its destination or its way was changed."""
+        flow = replace(self.flow(packet, way, state, translated=translated), arrived=arrived)
+        verdict = self.verdict(flow)
+        if way.path is Path.LOOPBACK and verdict in _GOES_ON:
+            # the field is cleared on the way in: what counts is what is said there
+            back = replace(flow, in_interface=LOOPBACK, out_interface="", arrived=None)
+            verdict = self.verdict(back)
+        return EXPECTED[verdict]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
@@ -14,7 +14,9 @@ from netfw.policy.redirection import find_turn, new_address, new_port, redirecte
 from netfw.policy.translation import Point, turns_at
 from netfw.traverse.nat import LOOPBACK_ADDRESS
 from netfw.traverse.nat_address import choose_address
+from netfw.traverse.situation import Path
 from netfw.verify.layout import Layout, Link
+from netfw.verify.way import Way
 
 _TARGETS_PLACED = 16
 """So many addresses of a range are there, from its first on."""
@@ -22,10 +24,11 @@ _TARGETS_PLACED = 16
 
 @dataclass(frozen=True, slots=True)
 class NewDestination:
-    """Where a packet goes behind translation: the link by which it leaves, None: to this host."""
+    """Address and port that a packet gets, and the way that it takes with them."""
 
-    flow: Flow
-    leaves_by: Link | None
+    address: int
+    port: int
+    way: Way
 
 
 class ProbeNat:
@@ -68,9 +71,10 @@ class ProbeNat:
             return [link for link in self.layout.links if covered(link, wanted)]
         return [link for link in self.layout.links if not covered(link, inputs)]
 
-    def redirect(self, flow: Flow, came_by: Link | None) -> NewDestination | None:
+    def redirect(self, flow: Flow, way: Way) -> NewDestination | None:
         """Where the first packet of a connection goes if an entry changes its destination; None
         where none does. Raises LookupError where the stage cannot show it."""
+        came_by = way.came_by
         if flow.state is not ConnectionState.NEW:
             return None
         point = Point.SENDING if came_by is None else Point.ARRIVING
@@ -81,12 +85,12 @@ class ProbeNat:
         found = redirected(self.policy, flow, own, self._choose)
         if found is None:
             raise LookupError("the kernel chooses the port")
+        address, port = found.destination, found.destination_port
         if isinstance(turn.new, Own):
-            if came_by is None:
-                raise LookupError("it would go over the loopback")
-            return NewDestination(replace(found, out_interface=""), None)
-        link = self._link_to(found.destination, came_by)
-        return NewDestination(replace(found, out_interface=link.interface), link)
+            return NewDestination(address, port, Way(came_by, None))
+        if way.path is Path.LOOPBACK:
+            raise LookupError("with a source of the loopback it may not leave")
+        return NewDestination(address, port, Way(came_by, self._link_to(address, came_by)))
 
     def _link_to(self, address: int, came_by: Link | None) -> Link:
         """The link behind which an address lies; a free one if it lies nowhere yet."""

@@ -13,8 +13,9 @@ from netfw.ir.ruleset import Origin
 from netfw.policy.model import Policy
 from netfw.policy.steered import Steered
 from netfw.traverse.connection import ICMP_ERRORS
+from netfw.traverse.nat import LOOPBACK_ADDRESS
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
-from netfw.traverse.situation import Phase
+from netfw.traverse.situation import Path, Phase
 from netfw.verify.circumstances import PLAIN, Circumstances
 from netfw.verify.layout import Layout, Link
 from netfw.verify.probe import Probe
@@ -188,30 +189,26 @@ class ProbeWriter:
         state = state_of(packet)
         if self.judge.untracks(packet, way, state):
             state = ConnectionState.UNTRACKED
-        translated = packet
         arrived = self.judge.flow(packet, way, state, translated=False)
         try:
-            new = self.nat.redirect(arrived, way.came_by)
+            new = self.nat.redirect(arrived, way)
         except LookupError:
             return None
-        if new is not None:
-            way = Way(way.came_by, new.leaves_by)
-            translated = replace(
-                packet,
-                destination=new.flow.destination,
-                destination_port=new.flow.destination_port,
-            )
         steered = self.steering.of_first(arrived, is_untracked=state is not state_of(packet))
-        if way.leaves_by is not None:
-            link = self.steering.link(
-                steered, translated.destination, way.leaves_by, is_answer=False
-            )
-            if link is None:
-                # the kernel refuses it, and a process is told so
-                return None
-            way = Way(way.came_by, link)
+        translated, routed = packet, self._routed(packet, way, steered)
+        if new is not None:
+            translated = replace(packet, destination=new.address, destination_port=new.port)
+            if routed is not None or way.came_by is not None:
+                # what this host sends was routed before, too
+                routed = self._routed(translated, new.way, steered)
+        if routed is None:
+            return None
+        way = routed
+        if way.path is Path.LOOPBACK:
+            # the bits that steer are cleared when it comes in
+            steered = None
         expected = self.judge.expected(
-            translated, way, state, translated=translated != packet, arrived=packet
+            translated, way, state, translated=translated != packet, arrived=arrived
         )
         if not self.judge.counters.settle():
             return None
@@ -224,7 +221,7 @@ class ProbeWriter:
             PHASES[state],
             expected=expected,
             origin=origin,
-            leaves_by=way.interfaces[1],
+            leaves_by=way.exit,
             steered=self.steering.mark(steered, is_answer=False, brought=packet.mark),
         )
         self.probes.append(probe)
@@ -244,7 +241,7 @@ class ProbeWriter:
             return
         back = way.reversed
         asker = first.packet.source
-        if way.came_by is None and not self.layout.is_own(self.family, asker):
+        if way.came_by is None and not self._is_here(asker):
             # the answer would go to whoever has that address
             return
         if way.came_by is not None:
@@ -280,12 +277,24 @@ class ProbeWriter:
             tcp_acknowledgement=sequence_of(answer_number) + 1 if is_tcp else 0,
         )
         self._follow(first, "after the answer: ", later, way, Phase.ESTABLISHED, 2)
-        if way.came_by is None and self.policy.steering.moves:
+        if way.path is Path.LOCAL_OUT and self.policy.steering.moves:
             brought = self.policy.steering.field.mask
             steered = self.steering.mark(staged.steered, is_answer=False, brought=brought)
             marked = replace(first, steered=steered)
             later = replace(later, mark=brought)
             self._follow(marked, "with another mark: ", later, way, Phase.ESTABLISHED, 3)
+
+    def _routed(self, packet: Packet, way: Way, steered: Steered | None) -> Way | None:
+        """The way that a packet takes as it is steered; None where the kernel refuses it, and a
+        process is told so."""
+        if way.leaves_by is None:
+            return way
+        link = self.steering.link(steered, packet.destination, way.leaves_by, is_answer=False)
+        return None if link is None else Way(way.came_by, link)
+
+    def _is_here(self, address: int) -> bool:
+        """Whether this host's own packets to an address come back to it."""
+        return address == LOOPBACK_ADDRESS[self.family] or self.layout.is_own(self.family, address)
 
     def _place_asker(self, address: int, steered: Steered | None, came_by: Link) -> bool:
         """Put an address where answers go to it; behind another link where a table of its own
@@ -316,23 +325,21 @@ class ProbeWriter:
                 phase=phase,
                 wave=wave,
                 expected=expected,
-                leaves_by=way.interfaces[1],
+                leaves_by=way.exit,
             )
         )
 
     def _end(self, link: Link | None, other: Link | None) -> int:
         if link is not None:
             return link.far(self.family)
-        if other is None:
-            raise ValueError("a packet comes in by a link, leaves by one, or both")
-        return other.near(self.family)
+        return LOOPBACK_ADDRESS[self.family] if other is None else other.near(self.family)
 
     def stage(self, destination: int, way: Way) -> bool:
         """Put a destination where its way leads; False where it already lies elsewhere."""
         if way.leaves_by is not None:
             return self.layout.place(self.family, destination, way.leaves_by)
         if way.came_by is None:
-            return False
+            return destination == LOOPBACK_ADDRESS[self.family]
         return self.layout.adopt(self.family, destination, way.came_by)
 
     def _as_it_leaves(self, packet: Packet, way: Way, *, redirected: bool) -> Packet | None:

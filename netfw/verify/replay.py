@@ -11,6 +11,7 @@ from netfw.ir.protocols import SCTP, TCP, UDP
 from netfw.ir.ruleset import Ruleset
 from netfw.prove.packet_of import Example
 from netfw.prove.prediction import predict
+from netfw.traverse.nat import LOOPBACK_ADDRESS
 from netfw.traverse.situation import Path, Phase
 from netfw.verify.layout import Layout
 from netfw.verify.probe import Probe
@@ -42,6 +43,10 @@ def replay(ruleset: Ruleset, example: Example, backend: Backend) -> Run:
         # where a rule gives it another destination, that is what lies behind the link
         final = predict(ruleset, example).final
         targets = {packet.destination, final.destination if final else packet.destination}
+        if LOOPBACK_ADDRESS[family] in targets and path is Path.LOCAL_OUT:
+            # redirected to this host itself
+            path = Path.LOOPBACK
+            targets.discard(LOOPBACK_ADDRESS[family])
         link = layout.link(example.out_interface)
         staged = all(layout.place(family, address, link) for address in targets)
     if not staged:

@@ -83,6 +83,28 @@ def test_a_witness_is_treated_by_the_kernel_as_the_proof_says(
 
 @each_family
 @each_backend
+def test_a_witness_that_this_host_redirects_to_itself_is_sent_over_the_loopback(
+    family: Family, backend: Backend
+) -> None:
+    text = POLICY + "nat:\n  - redirect: {from: host, service: udp/53, to: 5353}\n"
+    policy = load(text, "policy.yaml")
+    rules = render_ruleset(compile_policy(policy).rulesets[family])
+    assert rules.count("--to-ports 5353") == 1
+    changed = parse_ruleset(rules.replace("--to-ports 5353", "--to-ports 5354"), family, "changed")
+    (found,) = prove(policy, {family: changed}).families
+    assert found.differences
+    for difference in found.differences:
+        run = replay(changed, difference.example, backend)
+        assert run.result is Result.AGREE, [run.inconclusive, run.comparisons]
+        (comparison,) = run.comparisons
+        assert comparison.observed is not None
+        assert comparison.observed.end is End.DELIVERED
+        assert comparison.observed.final is not None
+        assert comparison.observed.final.destination_port == 5354
+
+
+@each_family
+@each_backend
 def test_a_packet_is_sent_for_each_assertion(family: Family, backend: Backend) -> None:
     policy = load(POLICY, "policy.yaml")
     run = run_task(policy_task(policy, backend, family), NoProgress())

@@ -8,6 +8,7 @@ from netfw.ir.clock import Clock
 from netfw.ir.names import Family
 from netfw.policy.model import Policy
 from netfw.policy.read import load
+from netfw.traverse.nat import LOOPBACK_ADDRESS
 from netfw.traverse.situation import Path as Way
 from netfw.traverse.situation import Phase
 from netfw.verify.policy_probes import policy_layout, policy_probes
@@ -126,6 +127,26 @@ def test_an_accepted_packet_is_answered_and_followed_up_in_later_waves() -> None
     phases = [(p.phase, p.wave, p.expected) for p in of_group(write(text), "public/range")]
     assert (Phase.REPLY, 1, Expected.NOT_COVERED) in phases
     assert (Phase.ESTABLISHED, 2, Expected.ACCEPTED) in phases
+
+
+@pytest.mark.parametrize("family", Family)
+def test_what_this_host_redirects_to_itself_is_sent_over_the_loopback_and_answered(
+    family: Family,
+) -> None:
+    text = POLICY + "nat:\n  - redirect: {from: host, service: udp/53, to: 5353, name: dns}\n"
+    probes = of_group(write(text, family), "nat/dns")
+    redirected = [probe for probe in probes if probe.path is Way.LOOPBACK]
+    assert [(probe.phase, probe.wave) for probe in redirected if probe.wave] == [
+        (Phase.REPLY, 1),
+        (Phase.ESTABLISHED, 2),
+    ]
+    (answer,) = (probe for probe in redirected if probe.phase is Phase.REPLY)
+    loopback = LOOPBACK_ADDRESS[family]
+    assert (answer.packet.source, answer.packet.source_port) == (loopback, 5353)
+    # at the edges nothing is redirected; what goes over the loopback anyway is
+    beside = {probe.packet.destination_port for probe in probes if probe.path is Way.LOCAL_OUT}
+    assert beside == {52, 54}
+    assert any(probe.packet.source == loopback and not probe.wave for probe in redirected)
 
 
 def test_an_interface_that_the_policy_does_not_name_is_on_the_stage_and_not_covered() -> None:
