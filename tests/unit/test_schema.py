@@ -20,6 +20,7 @@ from netfw.policy.document import NOTHING_GIVEN
 from netfw.policy.library import Texts
 from netfw.policy.read import load_files
 from netfw.policy.schema.document import schema
+from netfw.policy.translation import TranslationKind
 from tests.golden.cases import CASES, HERE
 
 ROOT = Path(__file__).parents[2]
@@ -234,7 +235,17 @@ policies:
         with: tcp-reset
       - log: {prefix: denied, rate: 5/minute}
 nat:
-  - masquerade: {from: pods, out: wan}
+  - masquerade: {from: pods, out: wan, service: [tcp, udp], to-ports: 20000-50000, random: true}
+  - snat: {out: wan, from-nets: office, to: 203.0.113.4-203.0.113.7, lasting: true}
+  - dnat: {in: wan, addressed-to: 203.0.113.1, service: web, to: "10.0.0.5", hairpin: pods}
+  - dnat: {in: wan, service: tcp/8443, to: "10.0.0.5:443"}
+  - dnat: {from: host, addressed-to: 203.0.113.2, service: tcp/25, to: 10.0.0.6}
+  - redirect: {in: pods, from: {not: office}, service: udp/53, to: 5353, family: 4}
+  - redirect: {from: host, service: udp/123, to: 1123, family: all}
+  - netmap: {in: wan, from: 198.51.100.0/24, to: 10.9.0.0/24, name: mapped}
+  - exempt: {out: wan, from: pods, to-nets: 10.8.0.0/16}
+  - exempt: {in: wan, from: office, addressed-to: 203.0.113.3, service: tcp/443}
+  - exempt: {from: host, service: dns, family: 6}
 steer:
   - {in: pods, service: web, table: 100, via: {out: wan, gateway: 192.0.2.1}}
 assert:
@@ -296,8 +307,36 @@ def test_what_the_faults_are_made_in_is_without_one():
         ("prefix: denied", "prefix: 'no|bars'"),
         ("rate: 5/minute", "rate: 5 a minute"),
         ("rate: 5/minute", "rates: 5/minute"),
-        ("out: wan}", "out: wan, colour: red}"),
-        ("masquerade: {from: pods, out: wan}", "masquerade: {from: pods}"),
+        ("masquerade: {from: pods, out", "masquerade: {from: host, out"),
+        ("service: [tcp, udp]", "service: []"),
+        ("to-ports: 20000-50000", "to-ports: [20000-50000]"),
+        ("to-ports: 20000-50000", "to-ports: 20000-"),
+        ("random: true", "random: often"),
+        ("to: 203.0.113.4-203.0.113.7", "to: 203.0.113.4/30"),
+        ("to: 203.0.113.4-203.0.113.7", "to: a-name"),
+        ("lasting: true", "lasting: 5"),
+        ("dnat: {in: wan, ", "dnat: {in: wan, out: wan, "),
+        ("dnat: {in: wan, ", "dnat: {"),
+        ("dnat: {in: wan, ", "dnat: {in: wan, from: host, "),
+        ("addressed-to: 203.0.113.1, ", ""),
+        ('"10.0.0.5:443"', '"10.0.0.5:https"'),
+        ("hairpin: pods", "hairpin: true"),
+        ("to: 10.0.0.6}", "to: 10.0.0.6, hairpin: pods}"),
+        ("to: 5353, family: 4", "to: 65536, family: 4"),
+        ("to: 5353, family: 4", "to: 5353, family: 5"),
+        ("from: {not: office}, service: udp/53", "from: {but: office}, service: udp/53"),
+        ("from: host, service: udp/123", "from: [host], service: udp/123"),
+        ("from: host, service: udp/123", "service: udp/123"),
+        ("from: 198.51.100.0/24", "from: {not: 198.51.100.0/24}"),
+        ("to: 10.9.0.0/24", "to: 10.9.0.0/24/8"),
+        ("name: mapped", "name: Mapped"),
+        ("exempt: {out: wan, ", "exempt: {in: wan, out: wan, "),
+        ("exempt: {out: wan, from: pods, ", "exempt: {"),
+        ("exempt: {in: wan, ", "exempt: {"),
+        ("exempt: {in: wan, ", "exempt: {in: wan, to-nets: office, "),
+        ("exempt: {from: host", "exempt: {from: office"),
+        ("to-nets: 10.8.0.0/16", "addressed-to: 10.8.0.0/16"),
+        ("family: 6", "family: ipv6"),
         ("table: 100", "table: mine"),
         ("gateway: 192.0.2.1", "gateway: here"),
         ("in: pods, service: web, table", "in: pods, service: web, tables"),
@@ -311,6 +350,47 @@ def test_a_fault_is_refused_by_the_reader_and_by_the_schema(sound: str, wrong: s
     with pytest.raises(PolicyError):
         load_files(("policy.yaml",), Texts({"policy.yaml": text}))
     assert all(_is_refused(as_an_editor_has_it(text, loader)) for loader in LOADERS)
+
+
+def _entries_of_nat() -> Iterator[tuple[int, str]]:
+    for number, entry in enumerate(as_written(POLICY)["nat"]):
+        for kind in entry:
+            yield number, kind
+
+
+def _faults_in_every_entry_of_nat() -> Iterator[Any]:
+    """In an entry as it is written: a key too many, a key too few, a value that is none."""
+    knows: dict[str, Any] = SCHEMA["$defs"]["translation"]["properties"]
+    for number, kind in _entries_of_nat():
+        written = as_written(POLICY)["nat"][number][kind]
+        form = knows[kind]
+        yield pytest.param(number, {"colour": written, kind: written}, id=f"{kind}-and-colour")
+        other = "snat" if kind != "snat" else "dnat"
+        yield pytest.param(number, {kind: written, other: written}, id=f"{kind}-and-{other}")
+        yield pytest.param(number, {kind: "wan"}, id=f"{kind}-wan")
+        yield pytest.param(number, {kind: {**written, "colour": "red"}}, id=f"{kind}-colour")
+        for key in form.get("required", ()):
+            without = {name: value for name, value in written.items() if name != key}
+            yield pytest.param(number, {kind: without}, id=f"{kind}-without-{key}")
+        for key in form["properties"]:
+            wrong = {**written, key: {"no": "way"}}
+            yield pytest.param(number, {kind: wrong}, id=f"{kind}-{key}-no-way")
+
+
+def test_the_faults_in_nat_are_made_in_every_kind_of_entry():
+    assert {kind for _, kind in _entries_of_nat()} == {kind.value for kind in TranslationKind}
+
+
+@pytest.mark.parametrize(("number", "entry"), [*_faults_in_every_entry_of_nat()])
+def test_a_fault_in_an_entry_of_nat_is_refused_by_the_reader_and_by_the_schema(
+    number: int, entry: Any
+):
+    policy = as_written(POLICY)
+    policy["nat"][number] = entry
+    text = yaml.safe_dump(policy, sort_keys=False)
+    with pytest.raises(PolicyError):
+        load_files(("policy.yaml",), Texts({"policy.yaml": text}))
+    assert _is_refused(policy)
 
 
 def test_a_variable_may_stand_for_values_and_for_lists_of_words():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from netfw.policy.read_destination_nat import DNAT_KEYS, REDIRECT_KEYS
+from netfw.policy.read_destination_nat import ARRIVING_KEYS, DNAT_KEYS, REDIRECT_KEYS
 from netfw.policy.read_exempt import EXEMPT_KEYS
 from netfw.policy.read_netmap import NETMAP_KEYS
-from netfw.policy.read_source_nat import MASQUERADE_KEYS, SNAT_KEYS
+from netfw.policy.read_source_nat import LEAVING_KEYS, MASQUERADE_KEYS, SNAT_KEYS
 from netfw.policy.read_steer import HOST
 from netfw.policy.schema.criteria import excepting
 from netfw.policy.schema.form import (
@@ -48,8 +48,20 @@ _KEYS: dict[str, Form] = {
     "hairpin": explained(_ENDPOINTS, "Clients behind these reach the service in the same way."),
     "name": NAME_OF_RULE,
 }
-_CAME_BY = explained(_ENDPOINTS, "What came in by these; without it anything.")
+_NOT_OF_HOST: Form = {"not": {"const": HOST}}
+_CAME_BY = explained(_ENDPOINTS | _NOT_OF_HOST, "What came in by these; without it anything.")
 _CAME_FROM = explained(_FROM_NETS, "Addresses that it comes from; host is what this host sends.")
+_ARRIVING: Form = either(
+    {"required": ["in"], "properties": {"from": _NOT_OF_HOST}},
+    {"required": ["from"], "properties": {"from": with_variable(choice((HOST,))), "in": False}},
+)
+"""What arrives by an interface, or is sent by this host."""
+_LEAVING: Form = {"required": ["out"], "properties": {"from": _NOT_OF_HOST}}
+
+
+def _without(keys: Iterable[str], others: Iterable[str]) -> Form:
+    """None of the keys, but for those that are among the others."""
+    return {"properties": dict.fromkeys(sorted(set(keys) - set(others)), False)}
 
 
 def _entry(keys: Iterable[str], required: tuple[str, ...], **others: Form) -> Form:
@@ -79,7 +91,9 @@ _KINDS: dict[TranslationKind, Form] = {
                 "from": _CAME_FROM,
                 "to": explained(_PLACE, "Where it goes: 10.0.0.5:443, or without a port."),
             },
-        ),
+        )
+        | _ARRIVING
+        | {"dependentRequired": {"hairpin": ["in", "addressed-to"]}},
         "Redirects a service to another address, and allows it there.",
     ),
     TranslationKind.REDIRECT: explained(
@@ -87,7 +101,8 @@ _KINDS: dict[TranslationKind, Form] = {
             REDIRECT_KEYS,
             ("service",),
             **{"from": _CAME_FROM, "to": explained(defined("ports"), "The port of this host.")},
-        ),
+        )
+        | _ARRIVING,
         "Redirects a service to this host.",
     ),
     TranslationKind.NETMAP: explained(
@@ -111,6 +126,10 @@ _KINDS: dict[TranslationKind, Form] = {
                     "With 'out', endpoints that it came in by; with 'in', its addresses; or host.",
                 )
             },
+        )
+        | either(
+            {"allOf": [_LEAVING, _without(ARRIVING_KEYS, LEAVING_KEYS)]},
+            {"allOf": [_ARRIVING, _without(LEAVING_KEYS, ARRIVING_KEYS)]},
         ),
         "Leaves it as it is.",
     ),
