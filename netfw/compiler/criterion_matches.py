@@ -18,6 +18,8 @@ from netfw.ir.match import (
     MultiportMatch,
     OwnerMatch,
     PortSide,
+    TcpFlags,
+    TcpMatch,
     TimeMatch,
 )
 from netfw.ir.names import Family
@@ -31,6 +33,7 @@ from netfw.policy.ip_version import IpVersion
 from netfw.policy.owner import Owner, OwnerKind
 from netfw.policy.packet_rate import PacketRate
 from netfw.policy.passage import Passage
+from netfw.policy.segment_flags import SegmentFlags
 from netfw.policy.source_ports import SourcePorts
 from netfw.policy.time_span import EVERY_DAY, TimeSpan
 from netfw.policy.validity import Validity
@@ -48,6 +51,8 @@ def alternatives(criterion: Criterion) -> tuple[Term, ...]:
             return ((ConntrackMatch(states, negate=negate),),)
         case ForeignMark(mark, negate):
             return ((MarkMatch(mark, negate=negate),),)
+        case SegmentFlags(mask, value, negate):
+            return ((TcpMatch(flags=TcpFlags(mask, value, negate)),),)
         case SourcePorts(ranges, negate):
             return ((MultiportMatch(PortSide.SOURCE, ranges, negate=negate),),)
         case Owner(kind=kind, ranges=ranges, negate=negate):

@@ -6,7 +6,7 @@ A packet is meant where it matches one of the terms, none of the exceptions, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from netfw.compiler.criterion_matches import alternatives, counting
@@ -20,7 +20,7 @@ from netfw.compiler.term import (
     interface_matches,
     negate_traffic,
 )
-from netfw.ir.match import AddressMatch, ConnlimitMatch, InterfaceMatch, Match, Side, Way
+from netfw.ir.match import AddressMatch, ConnlimitMatch, InterfaceMatch, Match, Side, TcpMatch, Way
 from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.policy.conditions import Conditions
@@ -74,13 +74,26 @@ def shape_of(
         exceptions += exceptions_of(extra)
     further = product(*(alternatives(extra) for extra in conditions.extras))
     terms = tuple(
-        (*source, *destination, *ways, *kind, *(match for part in extras for match in part))
+        (*source, *destination, *ways, *_one_tcp_match(kind, [m for part in extras for m in part]))
         for source, destination, ways, kind, extras in product(
             sources, destinations, interfaces, kinds, further
         )
     )
     last = (match for extra in conditions.extras for match in counting(extra, family, identity))
     return Shape(terms, tuple(exceptions), tuple(last))
+
+
+def _one_tcp_match(kind: Term, further: Sequence[Match]) -> Term:
+    """Both, where one match asks for ports and flags of TCP."""
+    asks_flags = next((match for match in further if isinstance(match, TcpMatch)), None)
+    asks_ports = next((match for match in kind if isinstance(match, TcpMatch)), None)
+    if asks_flags is None or asks_ports is None:
+        return (*kind, *further)
+    both = replace(asks_ports, flags=asks_flags.flags)
+    return (
+        *(both if match is asks_ports else match for match in kind),
+        *(match for match in further if match is not asks_flags),
+    )
 
 
 def _join_passages(

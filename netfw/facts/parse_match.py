@@ -20,6 +20,7 @@ from netfw.facts.options import (
 from netfw.facts.spelled import arity_of, read_options, read_spelled
 from netfw.ir.limits import ALL_PORTS, check_match
 from netfw.ir.match import (
+    TCP_FLAG_BITS,
     AddrtypeMatch,
     ClusterMatch,
     CommentMatch,
@@ -53,7 +54,7 @@ _ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6"}
 """Other names of modules (xtables_find_match in libxtables/xtables.c)."""
 _SOURCE = frozenset({"--sport", "--source-port"})
 _PORTS = {"--sport": 1, "--source-port": 1, "--dport": 1, "--destination-port": 1}
-_FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ALL": 63, "NONE": 0}
+_FLAGS = TCP_FLAG_BITS | {"all": sum(TCP_FLAG_BITS.values()), "none": 0}
 _SYN_MASK, _SYN = 1 | 2 | 4 | 16, 2
 _MULTIPORT_SIDES = {
     "--sports": PortSide.SOURCE,
@@ -179,7 +180,7 @@ def _tcp(_module: str, options: list[Option]) -> Match:
 
 def _flag_bits(text: str) -> int:
     bits = 0
-    for name in text.upper().split(","):
+    for name in text.lower().split(","):
         if name not in _FLAGS:
             raise NotUnderstoodError(name)
         bits |= _FLAGS[name]

@@ -86,6 +86,7 @@ from netfw.ir.match_rate import (
     TimeMatch,
 )
 from netfw.ir.match_transport import (
+    TCP_FLAG_BITS,
     DccpMatch,
     IcmpMatch,
     MultiportMatch,
@@ -100,6 +101,7 @@ from netfw.ir.match_transport import (
 )
 
 __all__ = [
+    "TCP_FLAG_BITS",
     "AddressMatch",
     "AddrtypeMatch",
     "AhMatch",

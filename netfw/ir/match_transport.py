@@ -53,11 +53,15 @@ class Ports:
     negate: bool = False
 
 
+TCP_FLAG_BITS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32}
+"""The flags of the TCP header (RFC 9293) that iptables knows, in the order of its output."""
+
+
 @dataclass(frozen=True, slots=True)
 class TcpFlags:
     """``--tcp-flags MASK SET``: of the flags in mask, exactly those in value are set.
 
-    Bits as in the TCP header: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32.
+    Bits are those of ``TCP_FLAG_BITS``.
     """
 
     mask: int

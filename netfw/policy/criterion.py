@@ -15,6 +15,7 @@ from netfw.policy.ip_version import IpVersion
 from netfw.policy.owner import Owner
 from netfw.policy.packet_rate import PacketRate
 from netfw.policy.passage import Passage
+from netfw.policy.segment_flags import SegmentFlags
 from netfw.policy.source_ports import SourcePorts
 from netfw.policy.time_span import TimeSpan
 from netfw.policy.validity import Validity
@@ -28,6 +29,7 @@ Criterion = (
     | Owner
     | PacketRate
     | Passage
+    | SegmentFlags
     | SourcePorts
     | TimeSpan
     | Validity

@@ -40,6 +40,8 @@ class Flow:
     """Whose socket has sent it; -1 for nobody's."""
     clock: Clock | None = None
     """When it passes."""
+    tcp_flags: int | None = None
+    """Of the TCP header; what is no TCP is not asked for them."""
     arrived: Flow | None = None
     """The same packet as it arrived, where its destination was changed on the way."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from netfw.ir.names import Family
 from netfw.ir.net import Net
+from netfw.ir.protocols import TCP
 from netfw.policy.criteria import Criteria
 from netfw.policy.criterion import Criterion
 from netfw.policy.faults import Faults
@@ -18,10 +19,12 @@ from netfw.policy.read_mac import read_mac
 from netfw.policy.read_mark import read_mark
 from netfw.policy.read_owner import read_group, read_user
 from netfw.policy.read_passage import read_in, read_out
+from netfw.policy.read_segment_flags import read_segment_flags
 from netfw.policy.read_source_ports import read_source_ports
 from netfw.policy.read_states import read_states
 from netfw.policy.read_time import read_time
 from netfw.policy.read_validity import VALIDITY_KEYS, read_validity
+from netfw.policy.segment_flags import SegmentFlags
 from netfw.policy.service_literal import ANY_WORD
 from netfw.policy.source import Mapping, Node
 from netfw.policy.source_ports import SourcePorts
@@ -32,6 +35,7 @@ _READERS: dict[str, Callable[[Node, Names, Faults], Criterion | None]] = {
     "in": read_in,
     "out": read_out,
     "source-ports": read_source_ports,
+    "tcp-flags": read_segment_flags,
     "mac": read_mac,
     "user": read_user,
     "group": read_group,
@@ -104,7 +108,7 @@ def read_criteria(
         names.read_nets(not_to, destination, faults) if not_to else (),
         tuple(extras),
     )
-    _check_source_ports(fields, criteria, faults)
+    _check_protocols(fields, criteria, faults)
     services = service_words(service) or ([ANY_WORD] if some else [])
     return ReadCriteria(criteria, services, net_words(from_node), net_words(to_node), further)
 
@@ -152,16 +156,22 @@ def _read_exceptions(
     return found
 
 
-def _check_source_ports(fields: Fields, criteria: Criteria, faults: Faults) -> None:
-    """Only what has ports comes from a port."""
-    if not any(isinstance(extra, SourcePorts) for extra in criteria.extras):
-        return
-    if any(kind.protocol not in PROTOCOLS_WITH_PORTS for kind in criteria.traffic):
-        faults.add(
-            fields.where,
-            "'source-ports' beside services that have no ports",
-            "name services of tcp, udp and sctp, such as [tcp, udp]",
-        )
+def _check_protocols(fields: Fields, criteria: Criteria, faults: Faults) -> None:
+    """Only what has ports comes from a port, and only TCP has its flags."""
+    protocols = {kind.protocol for kind in criteria.traffic}
+    for extra in criteria.extras:
+        if isinstance(extra, SourcePorts) and not protocols <= PROTOCOLS_WITH_PORTS:
+            faults.add(
+                fields.where,
+                "'source-ports' beside services that have no ports",
+                "name services of tcp, udp and sctp, such as [tcp, udp]",
+            )
+        if isinstance(extra, SegmentFlags) and protocols != {TCP}:
+            faults.add(
+                fields.where,
+                "'tcp-flags' beside services that are not of tcp",
+                "name services of tcp alone, such as tcp or tcp/80",
+            )
 
 
 def describe_families(criteria: Criteria) -> str:

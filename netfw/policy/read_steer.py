@@ -31,7 +31,7 @@ from netfw.policy.source import Mapping, Node, Scalar, written_form
 from netfw.policy.steer_numbers import number_classes, number_tables
 from netfw.policy.steering import NOT_THERE, Steering, SteerPolicy, Via
 
-_OTHERS = ("in", "out", "state", "rate", "connections")
+_OTHERS = ("in", "out", "tcp-flags", "state", "rate", "connections")
 STEER_CRITERIA = tuple(key for key in CRITERIA_KEYS if key not in _OTHERS)
 """Where a packet leaves is not known yet, and what follows the first packet of a connection goes
 its way: entries are not asked about it. Neither do entries count."""

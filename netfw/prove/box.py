@@ -184,14 +184,15 @@ def _point(space: Space, example: Example) -> Bdd:
 def _ranges(
     space: Space, field: Field, good: Bdd, member: dict[str, bool]
 ) -> tuple[Bdd, tuple[tuple[int, int], ...]]:
-    """All values that are good as ranges, or the range around the member's where they are many."""
+    """All values that are good as ranges, or the range around the member's where they are many:
+    flags are told by what they have in common."""
     found: list[tuple[int, int]] = []
     for first, last in _blocks(space, field, good, _MOST_BLOCKS):
         if found and found[-1][1] + 1 == first:
             found[-1] = (found[-1][0], last)
         else:
             found.append((first, last))
-    if len(found) > _MOST_RANGES:
+    if len(found) > _MOST_RANGES and field is not Field.TCP_FLAGS:
         here = _number(space, member, field)
         found = [span for span in found if span[0] <= here <= span[1]]
     return space.any_of(space.between(field, *span) for span in found), tuple(found)

@@ -17,6 +17,7 @@ from netfw.policy.ip_version import IpVersion
 from netfw.policy.owner import Owner, OwnerKind
 from netfw.policy.packet_rate import PacketRate
 from netfw.policy.passage import Passage
+from netfw.policy.segment_flags import SegmentFlags
 from netfw.policy.source_ports import SourcePorts
 from netfw.policy.time_span import EVERY_DAY, TimeSpan
 from netfw.policy.validity import Validity
@@ -57,6 +58,7 @@ class CriterionSets:
         | ForeignMark
         | HardwareSources
         | Owner
+        | SegmentFlags
         | SourcePorts
         | TimeSpan,
     ) -> Bdd:
@@ -81,6 +83,8 @@ class CriterionSets:
                     between(space, number, span.first, span.last) for span in ranges
                 )
                 return has(space, Hidden.USER) & one
+            case SegmentFlags(mask, value):
+                return space.masked(Field.TCP_FLAGS, value, mask)
             case SourcePorts(ranges):
                 return space.any_of(
                     space.between(Field.SOURCE_PORT, span.first, span.last) for span in ranges

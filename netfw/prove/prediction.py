@@ -71,6 +71,7 @@ def judge_example(policy: Policy, example: Example) -> Judgement:
         example.state,
         example.dnat,
         packet.source_port,
+        tcp_flags=packet.tcp_flags,
     )
     return Judge(policy).judge(_translated(policy, flow))
 

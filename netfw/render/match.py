@@ -7,6 +7,7 @@ from typing import assert_never
 from netfw.ir.limits import ALL_PORTS, check_match
 from netfw.ir.mark import MaskedWord
 from netfw.ir.match import (
+    TCP_FLAG_BITS,
     AddressMatch,
     AddrtypeMatch,
     CommentMatch,
@@ -45,7 +46,6 @@ _STATE_ORDER = (
     ConnectionState.UNTRACKED,
 )
 """Print order of the states of ``-m state`` (state_print_state in libxt_conntrack.c)."""
-_FLAG_NAMES = (("FIN", 1), ("SYN", 2), ("RST", 4), ("PSH", 8), ("ACK", 16), ("URG", 32))
 _ADDRESS_KINDS = (
     "UNSPEC",
     "UNICAST",
@@ -147,7 +147,7 @@ def _mark(mark: MaskedWord) -> str:
 def _flags(bits: int) -> str:
     if bits == 0:
         return "NONE"
-    return ",".join(name for name, bit in _FLAG_NAMES if bits & bit)
+    return ",".join(name.upper() for name, bit in TCP_FLAG_BITS.items() if bits & bit)
 
 
 def _tcp(match: TcpMatch) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
-from netfw.ir.match import ConnectionState
+from netfw.ir.match import TCP_FLAG_BITS, ConnectionState
 from netfw.ir.net import Net
 from netfw.ir.protocols import ICMPV6, PRINTED_NAMES
 from netfw.ir.ruleset import Rule
@@ -18,6 +20,7 @@ from netfw.prove.summary import SteeredBy
 from netfw.render.rule import render_rule
 from netfw.report.glyphs import Glyphs
 from netfw.report.proof import example_text
+from netfw.traverse.notation import flags_text
 
 _PATHS = {
     PathKind.IN: "to this host",
@@ -68,7 +71,7 @@ def box_text(box: Box) -> str:
     if box.states and set(box.states) not in _PLAIN_STATES:
         words.append("state " + " or ".join(state.value.lower() for state in box.states))
     if Field.TCP_FLAGS in box.ranges:
-        words.append(f"TCP flags {_numbers(box.ranges[Field.TCP_FLAGS])}")
+        words.append(_flags_in_words(box.ranges[Field.TCP_FLAGS]))
     for field, text in _STATE_FIELDS:
         if field in box.ranges and ConnectionState.NEW not in box.states:
             words.append(text if box.ranges[field][0][0] else f"not {text}")
@@ -108,6 +111,20 @@ def _side_text(box: Box, side: Field, port: Field, word: str) -> list[str]:
         start = "" if nets else f"{word} "
         parts.append(f"{start}port {_numbers(box.ranges[port])}")
     return parts
+
+
+def _flags_in_words(spans: tuple[tuple[int, int], ...]) -> str:
+    """Sets of flags, by what all of them (or all others) have and lack where that says it."""
+    every = sum(TCP_FLAG_BITS.values())
+    values = {flags for first, last in spans for flags in range(first, last + 1)}
+    for those, start in ((values, ""), (set(range(every + 1)) - values, "not ")):
+        some, all_ = reduce(or_, those, 0), reduce(and_, those, every)
+        free = some & ~all_
+        if those and len(those) == 1 << free.bit_count():
+            words = [f"with flags {flags_text(all_)}"] if all_ else []
+            words += [f"without flags {flags_text(every & ~some)}"] if every & ~some else []
+            return start + " ".join(words)
+    return f"TCP flags {_numbers(spans)}"
 
 
 def _numbers(spans: tuple[tuple[int, int], ...]) -> str:

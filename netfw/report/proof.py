@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from netfw.ir.names import Family
+from netfw.ir.protocols import TCP
 from netfw.ir.ruleset import Ruleset
 from netfw.policy.judge import Judgement
 from netfw.policy.model import Policy
@@ -19,6 +20,7 @@ from netfw.prove.prediction import judge_example, predict
 from netfw.prove.proof import FamilyProof, PathSize, Proof
 from netfw.report.explanation import explain
 from netfw.report.glyphs import Glyphs
+from netfw.traverse.notation import flags_text, usual_flags
 
 _PATHS = {PathKind.IN: "to this host", PathKind.OUT: "from this host", PathKind.FORWARD: "through"}
 _SHOWN_DIFFERENCES = 5
@@ -134,6 +136,8 @@ def example_text(example: Example) -> str:
     if packet.is_icmp:
         text += f" type {packet.icmp_type}"
         text += f"/{packet.icmp_code}" if packet.icmp_code else ""
+    if packet.protocol == TCP and packet.tcp_flags != usual_flags(example.state):
+        text += f" flags {flags_text(packet.tcp_flags)}"
     if packet.mark:
         text += f" mark {packet.mark:#x}"
     if example.state.value != "NEW":

@@ -16,24 +16,19 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from netfw.ir.mark import parse_word
-from netfw.ir.match import ConnectionState
+from netfw.ir.match import TCP_FLAG_BITS, ConnectionState
 from netfw.ir.names import MAX_INTERFACE_NAME, Family
 from netfw.ir.net import parse_address
 from netfw.ir.protocols import ICMP, ICMPV6, TCP, protocol_number
 from netfw.traverse.packet import (
     ACK,
-    FIN,
     PORT_PROTOCOLS,
     PROTOCOL_NAMES,
-    PSH,
-    RST,
     SYN,
-    URG,
     Packet,
 )
 from netfw.traverse.sketch import ASSUMED_SOURCE_PORT, Sketch
 
-_FLAGS = {"fin": FIN, "syn": SYN, "rst": RST, "psh": PSH, "ack": ACK, "urg": URG}
 STATES = {
     state.value.lower(): state
     for state in ConnectionState
@@ -151,9 +146,8 @@ def _packet(
         )
     flags = 0
     if protocol == TCP:
-        is_new = options.state in (None, ConnectionState.NEW)
-        default = (SYN, "flags syn") if is_new else (ACK, "flags ack")
-        flags = given(options.flags, *default)
+        usual = usual_flags(options.state or ConnectionState.NEW)
+        flags = given(options.flags, usual, f"flags {flags_text(usual)}")
     kind = 0, 0
     if protocol == _ICMP[family]:
         echo = _ECHO_REQUEST[family]
@@ -291,15 +285,20 @@ def interface_name(text: str) -> str:
 def _flags(text: str) -> int:
     bits = 0
     for name in text.lower().split(","):
-        if name != "none" and name not in _FLAGS:
+        if name != "none" and name not in TCP_FLAG_BITS:
             raise ValueError(f"'{name}' is no TCP flag")
-        bits |= _FLAGS.get(name, 0)
+        bits |= TCP_FLAG_BITS.get(name, 0)
     return bits
+
+
+def usual_flags(state: ConnectionState) -> int:
+    """The TCP flags of a packet in this state, unless a line says so."""
+    return SYN if state is ConnectionState.NEW else ACK
 
 
 def flags_text(bits: int) -> str:
     """TCP flags as they are written in a line."""
-    return ",".join(name for name, bit in _FLAGS.items() if bits & bit) or "none"
+    return ",".join(name for name, bit in TCP_FLAG_BITS.items() if bits & bit) or "none"
 
 
 def _state(text: str) -> ConnectionState:
@@ -322,7 +321,7 @@ _PAIRS: dict[str, tuple[str, Callable[[str], object], str]] = {
     "out": ("leaves_by", interface_name, f"at most {MAX_INTERFACE_NAME} bytes, without '/'"),
     "mark": ("mark", parse_word, "such as 'mark 0x10000'"),
     "state": ("state", _state, f"one of {', '.join(STATES)}"),
-    "flags": ("flags", _flags, f"some of {', '.join(_FLAGS)}, or none"),
+    "flags": ("flags", _flags, f"some of {', '.join(TCP_FLAG_BITS)}, or none"),
     "type": ("icmp", _icmp_type, "such as 'type 3/4'"),
     "ttl": ("ttl", _ttl, "such as 'ttl 64'"),
 }

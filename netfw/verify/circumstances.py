@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from typing import assert_never
 
 from netfw.ir.clock import Clock
@@ -16,21 +17,27 @@ from netfw.policy.ip_version import IpVersion
 from netfw.policy.owner import Owner, OwnerKind
 from netfw.policy.packet_rate import PacketRate
 from netfw.policy.passage import Passage
+from netfw.policy.segment_flags import SegmentFlags
 from netfw.policy.source_ports import SourcePorts
 from netfw.policy.time_span import TimeSpan
 from netfw.policy.validity import Validity
+from netfw.traverse.packet import ACK, FIN, RST, SYN
 
 _ODD_HARDWARE = 0x02_00_00_00_FE_01
 """A locally administered address that no link has."""
 _ODD_OWNER = 54321
 _LAST_PORT = 65535
+_FLAGS = tuple(dict.fromkeys((SYN, ACK, SYN | ACK, FIN | ACK, RST | ACK, RST, *range(64))))
+"""All flags that a segment can have, those of usual ones first."""
+_FLAGS_TRIED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """None: as it comes (a port of its own, the far end's address, root, no mark)."""
+    """None: as it comes (a port of its own, SYN, the far end's address, root, no mark)."""
 
     source_port: int | None = None
+    tcp_flags: int | None = None
     hardware: int | None = None
     user: int | None = None
     group: int | None = None
@@ -58,7 +65,7 @@ def outside(extras: Sequence[Criterion], *, is_local: bool) -> Iterator[Circumst
     """Circumstances in which one criterion is not met and the others are."""
     first = next(inside(extras, is_local=is_local))
     for extra in extras:
-        if isinstance(extra, ForeignMark | HardwareSources | Owner | SourcePorts):
+        if isinstance(extra, ForeignMark | HardwareSources | Owner | SegmentFlags | SourcePorts):
             opposite = replace(extra, negate=not extra.negate)
             for value in _values(opposite, is_local=is_local):
                 yield _joined(first, value)
@@ -89,6 +96,9 @@ def _values(extra: Criterion, *, is_local: bool) -> list[Circumstances]:
                 for port in dict.fromkeys(edges)
                 if 0 < port <= _LAST_PORT and any(port in span for span in ranges) is not negate
             ]
+        case SegmentFlags():
+            fitting = (flags for flags in _FLAGS if extra.has(flags))
+            return [Circumstances(tcp_flags=flags) for flags in islice(fitting, _FLAGS_TRIED)]
         case HardwareSources(addresses, negate):
             wanted = [_ODD_HARDWARE] if negate else sorted(addresses)
             return [Circumstances(hardware=address) for address in wanted]

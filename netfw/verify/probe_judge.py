@@ -75,6 +75,7 @@ class ProbeJudge:
             packet.user,
             packet.group,
             self.clock,
+            packet.tcp_flags,
         )
 
     def expected(

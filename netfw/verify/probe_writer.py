@@ -128,7 +128,7 @@ class ProbeWriter:
         destination: int | None = None,
         origin: Origin | None = None,
         given: Circumstances = PLAIN,
-        tcp_flags: int = SYN,
+        tcp_flags: int | None = None,
     ) -> Staged | None:
         """A first packet of a connection; None where the stage cannot hold it."""
         family = self.family
@@ -140,6 +140,8 @@ class ProbeWriter:
             return None
         protocol, port, (icmp_type, icmp_code), sources = kind
         has_ports = protocol in PORT_PROTOCOLS
+        if tcp_flags is None:
+            tcp_flags = SYN if given.tcp_flags is None else given.tcp_flags
         packet = Packet(
             family,
             source,
@@ -238,6 +240,9 @@ class ProbeWriter:
         first, way, seen = staged.probe, staged.way, staged.translated
         if first.phase is Phase.UNTRACKED or seen is None:
             # no connection knows of it, so that nothing is an answer
+            return
+        if seen.protocol == TCP and seen.tcp_flags != SYN:
+            # it opens no connection, so that no answer begins one
             return
         back = way.reversed
         asker = first.packet.source

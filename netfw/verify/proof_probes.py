@@ -35,10 +35,11 @@ from netfw.prove.proof import space_for
 from netfw.prove.reach import Hit, Place, Reach
 from netfw.prove.space import Bdd, Field, Space
 from netfw.traverse.connection import ICMP_ERRORS, ICMP_NEW, ICMPV6_NEVER_TRACKED
-from netfw.traverse.packet import SYN, Packet
+from netfw.traverse.packet import Packet
 from netfw.traverse.situation import Path
 from netfw.verify.layout import Link
 from netfw.verify.probe import Expected
+from netfw.verify.probe_judge import state_of
 from netfw.verify.probe_writer import ProbeWriter
 from netfw.verify.sample import (
     ICMP_NUMBER,
@@ -286,10 +287,11 @@ class ProofProbes:
         def protocol(number: int) -> Bdd:
             return space.equal(Field.PROTOCOL, number)
 
-        icmp = ICMP_NUMBER[family]
+        icmp, tcp = ICMP_NUMBER[family], protocol(TCP)
         found = new & space.any_of(map(protocol, sorted(SENDABLE - {TCP})))
-        found |= new & protocol(TCP) & space.equal(Field.TCP_FLAGS, SYN)
-        found |= invalid & protocol(TCP) & space.equal(Field.TCP_FLAGS, 0)
+        for flags in range(1 << space.width(Field.TCP_FLAGS)):
+            state = state_of(Packet(family, 1, 2, TCP, tcp_flags=flags))
+            found |= space.in_state(state) & tcp & space.equal(Field.TCP_FLAGS, flags)
         code = space.equal(Field.ICMP_CODE, 0)
         found |= new & space.any_of(map(protocol, OTHER_PROTOCOLS[family]))
         begins = space.any_of(space.equal(Field.ICMP_TYPE, kind) for kind in ICMP_NEW[icmp])

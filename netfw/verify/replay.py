@@ -15,6 +15,7 @@ from netfw.traverse.nat import LOOPBACK_ADDRESS
 from netfw.traverse.situation import Path, Phase
 from netfw.verify.layout import Layout
 from netfw.verify.probe import Probe
+from netfw.verify.probe_judge import state_of
 from netfw.verify.progress import NoProgress
 from netfw.verify.result import Run
 from netfw.verify.sample import ECHO, ICMP_NUMBER, is_routable
@@ -62,11 +63,13 @@ def replay(ruleset: Ruleset, example: Example, backend: Backend) -> Run:
 def _not_stageable(example: Example) -> str:
     """Why the stage cannot hold a packet; empty where it can."""
     packet = example.packet
-    without_flags = packet.protocol == TCP and packet.tcp_flags == 0
-    if example.state is ConnectionState.INVALID and not without_flags:
-        return "a packet that is invalid by itself is a TCP segment without flags"
+    is_tcp = packet.protocol == TCP
+    if example.state is ConnectionState.INVALID and not is_tcp:
+        return "a packet that is invalid by itself is a TCP segment"
     if example.state not in (ConnectionState.NEW, ConnectionState.INVALID):
         return f"it belongs to what happened before (state {example.state.value})"
+    if is_tcp and state_of(packet) is not example.state:
+        return f"its TCP flags are not those of state {example.state.value}"
     if example.oracles:
         return "it depends on a match that netfw does not know"
     if packet.protocol == ICMP_NUMBER[packet.family]:

@@ -61,6 +61,23 @@ def test_what_is_newly_accepted_and_denied_is_told_with_packets(
     assert ":81 " not in printed
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("{set: syn, clear: ack}", "not with flags syn without flags ack"),
+        ("{not: {set: syn, clear: ack}}", "with flags syn without flags ack"),
+        ("{not: {clear: [fin, urg]}}", "without flags fin,urg"),
+    ],
+)
+def test_flags_of_tcp_are_told_by_name(
+    asked: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = policy(tmp_path, "old", "tcp/80")
+    new = policy(tmp_path, "new", f"tcp/80, tcp-flags: {asked}")
+    assert main(["diff", old, new]) == ExitCode.DIFFERENCES
+    assert f" {told}\n" in capsys.readouterr().out
+
+
 def test_a_policy_is_compared_with_rules(tmp_path: Path) -> None:
     old, new = policy(tmp_path, "old", "[tcp/80]"), rules(tmp_path, "new", "80")
     assert main(["diff", old, new, "--family", "4"]) == ExitCode.DIFFERENCES

@@ -35,6 +35,19 @@ def rule_at(rule: str, at: str = "wan", direction: str = "ingress") -> str:
         ("allow: tcp, from: {not: [0.0.0.0/0, '::/0']}", "no packet can match this rule"),
         ("allow: any, source-ports: 80", "'source-ports' beside services that have no ports"),
         ("allow: tcp, source-ports: 0", "'0': ports go from 1 to 65535"),
+        (
+            "allow: [tcp, udp], tcp-flags: {set: syn}",
+            "'tcp-flags' beside services that are not of",
+        ),
+        ("allow: any, tcp-flags: {set: syn}", "'tcp-flags' beside services that are not of tcp"),
+        ("allow: tcp, tcp-flags: {}", "'tcp-flags' names no flag"),
+        ("allow: tcp, tcp-flags: syn", "'tcp-flags' must be a mapping"),
+        ("allow: tcp, tcp-flags: {set: sin}", "unknown flag 'sin'"),
+        (
+            "allow: tcp, tcp-flags: {set: [syn, ack], clear: ack}",
+            "'ack' is to be both set and cle",
+        ),
+        ("allow: tcp, tcp-flags: {not: {unset: ack}}", "unknown key 'unset' in 'tcp-flags'"),
         ("allow: tcp, mac: 00:16:3e", "'00:16:3e' is not a hardware address"),
         ("allow: tcp, user: root", "'user' for packets that this host does not send"),
         ("allow: tcp, out: lan", "'out' in the ingress of a host endpoint"),
@@ -131,6 +144,26 @@ def test_what_is_not_known_of_a_packet_leaves_it_undecided_only_where_it_matters
     assert judge(policy, packet(hardware=-1)).verdict is Verdict.DENIED
     same = load(rule_at("deny: https, mac: '00:16:3e:00:00:01'"), "p.yaml")
     assert judge(same, packet()).verdict is Verdict.DENIED
+
+
+@pytest.mark.parametrize(
+    ("written", "met", "not_met"),
+    [
+        ("{set: syn}", [2, 18, 3], [0, 16]),
+        ("{clear: [ack, rst]}", [0, 2, 1], [16, 18, 4]),
+        ("{set: syn, clear: [ack, rst, fin]}", [2, 2 | 8], [18, 16, 6, 3]),
+        ("{not: {set: syn, clear: [ack, rst, fin]}}", [18, 16, 6, 3], [2, 2 | 8]),
+        ("{not: {set: [fin, psh, urg]}}", [0, 1, 1 | 8], [41, 63]),
+    ],
+)
+def test_flags_that_are_not_named_may_be_either(
+    written: str, met: list[int], not_met: list[int]
+) -> None:
+    policy = load(rule_at(f"allow: https, tcp-flags: {written}"), "p.yaml")
+    for verdict, those in ((Verdict.ALLOWED, met), (Verdict.DENIED, not_met)):
+        for flags in those:
+            assert judge(policy, packet(tcp_flags=flags)).verdict is verdict, flags
+    assert judge(policy, packet()).verdict is Verdict.UNDECIDED
 
 
 def test_check_warns_of_a_rule_that_has_expired(

@@ -297,6 +297,8 @@ def test_what_the_faults_are_made_in_is_without_one():
         ("from: office\n", "from: {mask: office}\n"),
         ("from: office\n", "from: any\n"),
         ("state: new", "state: newer"),
+        ("state: new", "tcp-flags: {set: sin}"),
+        ("state: new", "tcp-flags: {}"),
         ("days: mon-fri", "days: monday"),
         ('from: "08:00"', 'from: "8 am"'),
         ("zone: utc", "zone: cet"),

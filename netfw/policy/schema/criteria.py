@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netfw.ir.match import TCP_FLAG_BITS
 from netfw.policy.connection_states import STATES
 from netfw.policy.read_counted import ENDS
 from netfw.policy.read_criteria import CRITERIA_KEYS
@@ -81,6 +82,16 @@ def _connections() -> Form:
     )
 
 
+def _flags() -> Form:
+    flags = one_or_list(chosen(TCP_FLAG_BITS))
+    return closed(
+        {
+            "set": explained(flags, "Flags that are set."),
+            "clear": explained(flags, "Flags that are not set."),
+        }
+    ) | {"minProperties": 1}
+
+
 CRITERIA: dict[str, Form] = {
     "from": explained(excepting(defined("nets")), "Where packets come from."),
     "to": explained(excepting(defined("nets")), "Where packets go to."),
@@ -91,6 +102,9 @@ CRITERIA: dict[str, Form] = {
     "out": explained(negatable(defined("endpoints")), "The endpoints that packets leave by."),
     "source-ports": explained(
         negatable(one_or_list(defined("ports"))), "Ports that packets come from."
+    ),
+    "tcp-flags": explained(
+        negatable(_flags()), "Flags of TCP that are set and clear; the others may be either."
     ),
     "mac": explained(
         negatable(one_or_list(defined("hardware-address"))),
