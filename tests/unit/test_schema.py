@@ -237,8 +237,8 @@ policies:
 nat:
   - masquerade: {from: pods, out: wan, service: [tcp, udp], to-ports: 20000-50000, random: true}
   - snat: {out: wan, from-nets: office, to: 203.0.113.4-203.0.113.7, lasting: true}
-  - dnat: {in: wan, addressed-to: 203.0.113.1, service: web, to: "10.0.0.5", hairpin: pods}
-  - dnat: {in: wan, service: tcp/8443, to: "10.0.0.5:443"}
+  - dnat: {in: wan, addressed-to: 203.0.113.1, service: tcp/8443, to: 10.0.0.5, hairpin: pods}
+  - dnat: {in: wan, service: tcp/444, to: "10.0.0.5:443"}
   - dnat: {from: host, addressed-to: 203.0.113.2, service: tcp/25, to: 10.0.0.6}
   - redirect: {in: pods, from: {not: office}, service: udp/53, to: 5353, family: 4}
   - redirect: {from: host, service: udp/123, to: 1123, family: all}
