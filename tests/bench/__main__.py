@@ -26,6 +26,7 @@ from netfw.verify.progress import NoProgress
 from netfw.verify.result import Run
 from netfw.verify.session import run_task
 from netfw.verify.verify import order_tasks, policy_task
+from tests.bench.child import run, unwind_when_ended
 
 EXAMPLE = Path(__file__).parents[2] / "netfw" / "examples" / "router.yaml"
 T = TypeVar("T")
@@ -35,11 +36,12 @@ RULES = 10_000
 
 def main() -> None:
     """Measure and print everything."""
+    unwind_when_ended()
     console = Console()
     console.print(verification_table())
     console.print(parts_table())
     for part in ("growth", "peers", "load", "forwarding"):
-        subprocess.run([sys.executable, "-m", f"tests.bench.{part}"], check=True)
+        run([sys.executable, "-m", f"tests.bench.{part}"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     console.print(f"peak memory of this process: {peak} MiB")
 

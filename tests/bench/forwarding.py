@@ -20,6 +20,7 @@ from netfw.errors import NetfwError
 from netfw.ir.names import Backend, Family
 from tests.bench import rulesets
 from tests.bench.aerleon import AerleonMissing
+from tests.bench.child import unwind_when_ended
 from tests.bench.policies import BenchRule, disjoint_rules
 from tests.bench.road import FLOWS, Frames, Passage, Road, frames, keep_to_one_cpu
 from tests.bench.rulesets import Loadable, may_load
@@ -199,6 +200,7 @@ def _table(
 
 def main() -> None:
     """Measure and print a table for each backend."""
+    unwind_when_ended()
     parser = argparse.ArgumentParser(prog="python -m tests.bench.forwarding", description=__doc__)
     parser.add_argument("--rules", type=int, default=RULES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)

@@ -12,6 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.child import child, unwind_when_ended
+
 SIZES = (100, 1_000, 10_000, 100_000)
 PACKET = "tcp 198.51.100.7 -> 203.0.113.1:443 in eth0"
 DIFF_AT_MOST = 10_000
@@ -24,7 +26,7 @@ def growth_table() -> Table:
     table.add_column("rules", justify="right")
     for what in ("compile", "prove", "check", "diff", "check --rules", "explain --rules"):
         table.add_column(what, justify="right")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="netfw-bench-") as folder:
         for size in SIZES:
             table.add_row(f"{size:,}", *_figures(Path(folder), size))
     return table
@@ -73,11 +75,10 @@ def _figures(folder: Path, size: int) -> list[str]:
 
 
 def _spent(command: Sequence[str]) -> str:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "netfw", *command], stdout=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    argv = [sys.executable, "-m", "netfw", *command]
+    with child(argv, stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     # 1: there are differences or findings, which is what was asked for
     if process.returncode not in (0, 1):
         return f"exit code {process.returncode}"
@@ -85,5 +86,6 @@ def _spent(command: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
+    unwind_when_ended()
     # on its own: a process begins with the peak memory of the one that starts it
     Console().print(growth_table())

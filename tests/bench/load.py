@@ -16,6 +16,7 @@ from netfw.errors import NetfwError
 from netfw.host.namespace import Namespace
 from netfw.ir.names import Backend, Family
 from tests.bench import rulesets
+from tests.bench.child import unwind_when_ended
 from tests.bench.policies import BenchRule, Shape, rules_of
 from tests.bench.rulesets import Loadable, may_load
 
@@ -100,6 +101,7 @@ def _load(item: Loadable, backend: Backend, family: Family) -> tuple[float, floa
 
 def main() -> None:
     """Print the table."""
+    unwind_when_ended()
     parser = argparse.ArgumentParser(prog="python -m tests.bench.load", description=__doc__)
     parser.add_argument("--rules", type=int, default=RULES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.aerleon import AerleonMissing, aclgen, aerleon_command, write_aerleon
+from tests.bench.child import unwind_when_ended
 from tests.bench.policies import (
     FAMILIES,
     BenchRule,
@@ -186,6 +187,7 @@ def _short(net: str) -> str:
 
 def main() -> None:
     """Print a table for each shape."""
+    unwind_when_ended()
     parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="RULES")
     parser.add_argument("--shapes", choices=[s.name.lower() for s in Shape], nargs="+")

@@ -30,16 +30,15 @@ def spend(argv: "list[str]", stdout: str = os.devnull, patience: int = PATIENCE)
     import shutil
     import subprocess
 
+    from tests.bench.child import child
+
     program = shutil.which(argv[0])
     if program is None:
         raise FileNotFoundError(argv[0])
-    done = subprocess.run(
-        [sys.executable, "-S", "-E", __file__, stdout, str(patience), program, *argv[1:]],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    cpu, wall, peak, code = done.stdout.split()
+    between = [sys.executable, "-S", "-E", __file__, stdout, str(patience), program, *argv[1:]]
+    with child(between, stdout=subprocess.PIPE) as process:
+        said, _ = process.communicate()
+    cpu, wall, peak, code = said.split()
     return Spent(float(cpu), float(wall), int(peak), None if code == "late" else int(code))
 
 
