@@ -13,6 +13,8 @@ from netfw.ir.names import Family
 _OCTETS = {str(number): number for number in range(256)}
 _HEX_AND_COLON = frozenset("0123456789abcdefABCDEF:")
 _SHIFTS = (112, 96, 80, 64, 48, 32, 16, 0)
+_HIGH_SHIFTS = _SHIFTS[:4]
+_LOW_HALF = (1 << 64) - 1
 _ZERO_RUNS = tuple(":" + "0:" * length for length in range(8, 1, -1))
 
 
@@ -45,16 +47,11 @@ def format_address(family: Family, address: int) -> str:
 
 
 def _parse_ipv4(text: str) -> int | None:
-    parts = text.split(".")
-    if len(parts) != 4:
+    try:
+        first, second, third, fourth = text.split(".")
+        return _OCTETS[first] << 24 | _OCTETS[second] << 16 | _OCTETS[third] << 8 | _OCTETS[fourth]
+    except (ValueError, KeyError):
         return None
-    number = 0
-    for part in parts:
-        octet = _OCTETS.get(part)
-        if octet is None:
-            return None
-        number = number << 8 | octet
-    return number
 
 
 def _parse_ipv6(text: str) -> int | None:
@@ -87,6 +84,12 @@ def _format_ipv4(address: int) -> str:
 def _format_ipv6(address: int) -> str:
     """The longest run of two or more groups of zeros, the first of equals, becomes ``::``
     (RFC 5952, section 4.2)."""
+    if not address & _LOW_HALF and address:
+        # most networks: the last four groups and zeros before them are the longest run
+        groups = ":".join([f"{address >> shift & 0xFFFF:x}" for shift in _HIGH_SHIFTS])
+        while groups.endswith(":0"):
+            groups = groups[:-2]
+        return f"{groups}::"
     groups = ":".join([f"{address >> shift & 0xFFFF:x}" for shift in _SHIFTS])
     framed = f":{groups}:"
     if ":0:0:" not in framed:

@@ -27,10 +27,10 @@ class Family(Enum):
     # every network hashes its family, and the hash of Enum is one of its name
     __hash__ = object.__hash__
 
-    @property
-    def bits(self) -> int:
+    def __init__(self, version: int) -> None:
+        # no property: it is asked for with every address
+        self.bits = 32 if version == 4 else 128
         """The length of an address in bits: 32 or 128."""
-        return 32 if self is Family.IPV4 else 128
 
     def __str__(self) -> str:
         return f"IPv{self.value}"

@@ -9,6 +9,16 @@ from netfw.ir.names import Family
 
 __all__ = ["Net", "format_address", "parse_address"]
 
+_MASKS = {
+    family: {str(n): (1 << family.bits) - (1 << family.bits - n) for n in range(family.bits + 1)}
+    for family in Family
+}
+"""Masks of prefixes, by the length as it is written."""
+_LENGTHS = {
+    family: {mask: int(length) for length, mask in masks.items()}
+    for family, masks in _MASKS.items()
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Net:
@@ -24,10 +34,11 @@ class Net:
 
     def __post_init__(self) -> None:
         top = 1 << self.family.bits
+        if 0 <= self.mask < top and self.address & self.mask == self.address:
+            return
         if not (0 <= self.address < top and 0 <= self.mask < top):
             raise ValueError(f"not an {self.family} network: {self.address:#x}/{self.mask:#x}")
-        if self.address & ~self.mask:
-            raise ValueError(f"network {self} has address bits outside its mask")
+        raise ValueError(f"network {self} has address bits outside its mask")
 
     @classmethod
     def parse(cls, text: str, *, strict: bool = False) -> Net:
@@ -38,18 +49,9 @@ class Net:
         """
         address_text, slash, mask_text = text.partition("/")
         family, address = parse_address(address_text)
-        full = (1 << family.bits) - 1
-        if not slash:
-            mask = full
-        elif mask_text.isascii() and mask_text.isdigit():
-            length = int(mask_text)
-            if length > family.bits:
-                raise ValueError(f"'{text}' has a prefix longer than {family.bits}")
-            mask = full ^ (full >> length)
-        else:
-            mask_family, mask = parse_address(mask_text)
-            if mask_family is not family:
-                raise ValueError(f"'{text}' mixes IPv4 and IPv6")
+        mask = _MASKS[family].get(mask_text if slash else str(family.bits))
+        if mask is None:
+            mask = _parse_mask(mask_text, family, text)
         if strict and address & ~mask:
             raise ValueError(f"'{text}' has host bits set")
         return cls(family, address & mask, mask)
@@ -65,9 +67,7 @@ class Net:
     @property
     def prefix_length(self) -> int | None:
         """The prefix length, or None for a mask that is not a prefix."""
-        length = self.mask.bit_count()
-        full = (1 << self.family.bits) - 1
-        return length if self.mask == full ^ (full >> length) else None
+        return _LENGTHS[self.family].get(self.mask)
 
     @property
     def is_single(self) -> bool:
@@ -79,3 +79,16 @@ class Net:
         length = self.prefix_length
         mask = format_address(self.family, self.mask) if length is None else str(length)
         return f"{format_address(self.family, self.address)}/{mask}"
+
+
+def _parse_mask(mask_text: str, family: Family, text: str) -> int:
+    """What is no plain length of a prefix: ``024``, or a mask in full."""
+    if mask_text.isascii() and mask_text.isdigit():
+        length = int(mask_text)
+        if length > family.bits:
+            raise ValueError(f"'{text}' has a prefix longer than {family.bits}")
+        return _MASKS[family][str(length)]
+    mask_family, mask = parse_address(mask_text)
+    if mask_family is not family:
+        raise ValueError(f"'{text}' mixes IPv4 and IPv6")
+    return mask

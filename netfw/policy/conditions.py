@@ -66,7 +66,9 @@ def conditions_of(
 
 
 def _kinds_of(family: Family, traffic: tuple[Traffic, ...]) -> tuple[Traffic, ...]:
-    return tuple([kind for kind in traffic if family in kind.families])
+    kept = [kind for kind in traffic if family in kind.families]
+    # the same for both families, nearly always: whoever looks it up again finds it faster
+    return traffic if len(kept) == len(traffic) else tuple(kept)
 
 
 def _nets_of(family: Family, nets: tuple[Net, ...]) -> tuple[Net, ...]:

@@ -87,14 +87,16 @@ class Definitions(Generic[Value]):
         """Whether a name is defined."""
         return name in self._known
 
+    def find(self, name: str) -> tuple[Value, ...] | None:
+        """What a name stands for; None where it is unknown or at fault, which is not noted."""
+        return self._known[name] if name in self._known else self._find_other(name)
+
     def resolve_word(self, word: Scalar) -> tuple[Value, ...] | None:
         """What a literal or a name stands for; None where it is at fault (and the fault noted)."""
         if self._is_literal(word.text):
             return self._parse(word, self._faults)
-        if word.text in self._known:
-            return self._known[word.text]
-        found = self._find_other(word.text)
-        if found is not None:
+        found = self.find(word.text)
+        if found is not None or word.text in self._known:
             return found
         self._faults.add(
             word.where,

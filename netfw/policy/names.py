@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,8 +12,14 @@ from netfw.policy.definitions import Definitions, Value
 from netfw.policy.endpoint import Endpoint
 from netfw.policy.faults import Faults
 from netfw.policy.fields import read_words
-from netfw.policy.net_literal import is_net_literal, parse_nets
-from netfw.policy.service_literal import ANY_WORD, format_service, is_literal, parse_services
+from netfw.policy.net_literal import NetFault, is_net_literal, parse_nets
+from netfw.policy.service_literal import (
+    ANY_WORD,
+    LiteralFault,
+    format_service,
+    is_literal,
+    parse_services,
+)
 from netfw.policy.source import Mapping, Node, Scalar, Sequence, written_form
 from netfw.policy.surroundings import Surroundings
 from netfw.policy.traffic import ANY, Traffic
@@ -89,6 +96,65 @@ class Names:
                 )
             found += traffic
         return _each_once(found)
+
+    def find_nets(self, node: Node) -> Meaning[Net] | None:
+        """The same without a word about faults: None for whatever is not plain or not sound."""
+        return _find_meaning(node, self._meaning_of_net)
+
+    def find_traffic(self, node: Node) -> Meaning[Traffic] | None:
+        """The same for services."""
+        found = _find_meaning(node, self._meaning_of_service)
+        if found is not None and isinstance(node, Sequence) and ANY in found[0]:
+            return None
+        return found
+
+    def _meaning_of_net(self, word: str) -> Meaning[Net] | None:
+        if not is_net_literal(word):
+            nets = self.nets.find(word)
+            return None if nets is None else (nets, (word,))
+        if self.zones.knows(word):
+            return None
+        try:
+            nets = parse_nets(word)
+        except NetFault:
+            return None
+        return nets, tuple(map(str, nets))
+
+    def _meaning_of_service(self, word: str) -> Meaning[Traffic] | None:
+        if not is_literal(word):
+            kinds = self.services.find(word)
+            return None if kinds is None else (kinds, (word,))
+        try:
+            kinds = parse_services(word)
+        except LiteralFault:
+            return None
+        return kinds, tuple(map(format_service, kinds))
+
+
+Meaning = tuple[tuple[Value, ...], SequenceOf[str]]
+"""What words stand for, and the words in a spelling and order beyond taste."""
+
+
+def _find_meaning(
+    node: Node, find: Callable[[str], Meaning[Value] | None]
+) -> Meaning[Value] | None:
+    """What a word or a list of words stands for, none of them twice."""
+    if isinstance(node, Scalar):
+        found = find(node.text)
+        return None if found is None else (found[0], sorted(found[1]))
+    if not isinstance(node, Sequence):
+        return None
+    values: list[Value] = []
+    words: list[str] = []
+    for item in node.items:
+        found = find(item.text) if isinstance(item, Scalar) else None
+        if found is None:
+            return None
+        values += found[0]
+        words += found[1]
+    if len(set(words)) != len(words) or not words:
+        return None
+    return _each_once(values), sorted(words)
 
 
 def _each_once(found: list[Value]) -> tuple[Value, ...]:

@@ -12,8 +12,9 @@ from netfw.policy.fields import Fields, check_name, read_fields, read_items, rea
 from netfw.policy.identity import name_rules
 from netfw.policy.model import EndpointPolicy, ForwardPolicy
 from netfw.policy.names import RESERVED_NAMES, Names
-from netfw.policy.read_rule import RuleDraft, read_rule
+from netfw.policy.read_rule import read_rule
 from netfw.policy.rule import Action, PolicyRule
+from netfw.policy.rule_draft import RuleDraft
 from netfw.policy.source import Node
 from netfw.policy.tier import LAST_TIER, Acts, Tier
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from netfw.errors import Where
 from netfw.ir.protocols import TCP
-from netfw.ir.ruleset import Origin
 from netfw.policy.criteria import Criteria
 from netfw.policy.endpoint import Direction
 from netfw.policy.faults import Faults, did_you_mean
@@ -16,8 +13,10 @@ from netfw.policy.identity import Draft
 from netfw.policy.names import RESERVED_RULE_NAMES, Names
 from netfw.policy.read_criteria import CRITERIA_KEYS, describe_families, read_criteria
 from netfw.policy.read_log import read_log
+from netfw.policy.read_plain import read_plain_rule
 from netfw.policy.reject_kind import RejectKind
-from netfw.policy.rule import Action, LogSettings, PolicyRule
+from netfw.policy.rule import Action
+from netfw.policy.rule_draft import RuleDraft
 from netfw.policy.service_literal import ANY_WORD
 from netfw.policy.source import Mapping, Node, written_form
 
@@ -28,34 +27,17 @@ LONGEST_NOTE = 1000
 """Characters of what is noted beside a rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuleDraft:
-    """A rule that has no identity yet."""
-
-    action: Action
-    criteria: Criteria
-    log: LogSettings | None
-    reject_kind: RejectKind | None
-    where: Where
-    text: str
-    notes: tuple[tuple[str, str], ...]
-    draft: Draft
-
-    def named(self, identity: str) -> PolicyRule:
-        """The finished rule."""
-        return PolicyRule(
-            self.action,
-            self.criteria,
-            Origin(self.where, identity, self.text, self.notes),
-            self.log,
-            self.reject_kind,
-        )
-
-
 def read_rule(
     node: Node, direction: Direction, policy_name: str, names: Names, faults: Faults
 ) -> RuleDraft | None:
     """Read a rule; None where it is at fault."""
+    plain = read_plain_rule(node, direction, names)
+    return plain or _read_any_rule(node, direction, policy_name, names, faults)
+
+
+def _read_any_rule(
+    node: Node, direction: Direction, policy_name: str, names: Names, faults: Faults
+) -> RuleDraft | None:
     before = len(faults)
     fields = read_fields(node, _KEYS, "a rule", faults)
     if fields is None or not isinstance(node, Mapping):

@@ -31,6 +31,9 @@ class Action(Enum):
     PASS = "pass"
     """On to the next tier."""
 
+    # every rule is looked up by its action, and the hash of Enum is one of its name
+    __hash__ = object.__hash__
+
     @property
     def decides(self) -> bool:
         """Whether no later rule of the stage is asked."""

@@ -116,6 +116,9 @@ def written_form(node: Node) -> str:
     if isinstance(node, Scalar):
         return node.text
     if isinstance(node, Sequence):
-        return "[" + ", ".join([written_form(item) for item in node.items]) + "]"
+        words = [
+            item.text if isinstance(item, Scalar) else written_form(item) for item in node.items
+        ]
+        return f"[{', '.join(words)}]"
     pairs = [f"{key}: {written_form(entry.value)}" for key, entry in node.by_key.items()]
     return "{" + ", ".join(pairs) + "}"

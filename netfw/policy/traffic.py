@@ -43,6 +43,11 @@ class Traffic:
     source_ports: PortRange | None = None
 
     @property
+    def is_whole(self) -> bool:
+        """Whether this is every packet of its protocol, or every packet at all."""
+        return self.ports is None and self.icmp is None and self.source_ports is None
+
+    @property
     def families(self) -> frozenset[Family]:
         """The families that such packets can belong to."""
         return _BOTH if self.protocol is None else _FAMILIES.get(self.protocol, _BOTH)

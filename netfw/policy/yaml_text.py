@@ -44,16 +44,16 @@ class NodeCount:
 
     def __init__(self, most: int = MAX_NODES) -> None:
         self.made = 0
-        self._most = most
+        self.most = most
 
     def add(self, nodes: int, node: Node, faults: Faults) -> bool:
         """Count some more; False, and a fault at ``node``, where they are too many."""
         self.made += nodes
-        if self.made <= self._most:
+        if self.made <= self.most:
             return True
         faults.add(
             node.where,
-            f"up to here the policy has more than {self._most:,} values",
+            f"up to here the policy has more than {self.most:,} values",
             "aliases and variables count each time that they are used",
         )
         return False
@@ -112,10 +112,14 @@ class _Open:
 
     __slots__ = ("anchor", "before", "by_key", "items", "key", "place")
 
-    def __init__(self, place: int, *, is_mapping: bool, anchor: str | None, before: int) -> None:
+    def __init__(self, place: int, is_mapping: bool, anchor: str | None, before: int) -> None:
         self.place = place
-        self.by_key: dict[str, Entry] | None = {} if is_mapping else None
-        self.items: list[Node] | None = None if is_mapping else []
+        if is_mapping:
+            self.by_key: dict[str, Entry] | None = {}
+            self.items: list[Node] | None = None
+        else:
+            self.by_key = None
+            self.items = []
         self.key: Scalar | None = None
         self.anchor = anchor
         self.before = before
@@ -136,7 +140,11 @@ class _Builder:
         self._has_lists_as_keys = False
 
     def build(self, parser: yaml.SafeLoader) -> None:
-        """Take all events; one loop, because a policy of 100,000 rules has a million of them."""
+        """Take all events.
+
+        One loop that leaves to methods what is seldom, because a policy of 100,000 rules has a
+        million of them.
+        """
         import yaml
 
         scalar_event, alias_event = yaml.ScalarEvent, yaml.AliasEvent
@@ -151,20 +159,24 @@ class _Builder:
             kind = type(event)
             if kind is scalar_event:
                 mark = event.start_mark
-                quoted = event.style in _QUOTING_STYLES
-                node = Scalar(
-                    file, (mark.line + 1) << COLUMN_BITS | mark.column + 1, event.value, quoted
-                )
+                place = (mark.line + 1) << COLUMN_BITS | mark.column + 1
+                text, quoted = event.value, event.style in _QUOTING_STYLES
+                node = Scalar(file, place, text, quoted)
                 count.made += 1
                 if event.tag is not None:
                     self._refuse_tag(event)
-                if quoted or len(node.text) > MAX_WORD:
+                # what is printable has no control characters
+                if (quoted and not text.isprintable()) or len(text) > MAX_WORD:
                     self._check_text(node)
                 if event.anchor is not None:
                     self._anchors[event.anchor] = node, 1
             elif kind is mapping_start or kind is sequence_start:
-                stack.append(self._open(event, is_mapping=kind is mapping_start))
-                top = stack[-1]
+                if event.tag is not None or len(stack) == MAX_DEPTH:
+                    self._refuse_collection(event)
+                mark = event.start_mark
+                place = (mark.line + 1) << COLUMN_BITS | mark.column + 1
+                top = _Open(place, kind is mapping_start, event.anchor, count.made)
+                stack.append(top)
                 continue
             elif kind is mapping_end or kind is sequence_end:
                 node = self._close(stack.pop())
@@ -186,7 +198,7 @@ class _Builder:
             elif top.items is not None:
                 top.items.append(node)
             elif top.key is None:
-                top.key = self._key(node)
+                top.key = node if isinstance(node, Scalar) else self._refuse_key(node)
             else:
                 key, top.key = top.key, None
                 assert top.by_key is not None
@@ -215,13 +227,12 @@ class _Builder:
             self._faults.add(word.where, f"the control character {shown} cannot be in a value")
             self._faults.mute(word.where)
 
-    def _open(self, event: yaml.CollectionStartEvent, *, is_mapping: bool) -> _Open:
+    def _refuse_collection(self, event: yaml.CollectionStartEvent) -> None:
+        """Where it has a tag, or lies too deep."""
         self._refuse_tag(event)
         if len(self._stack) == MAX_DEPTH:
             self._faults.add(self._where(event), f"nested deeper than {MAX_DEPTH} levels")
             raise _GivenUp
-        place = self._place(event)
-        return _Open(place, is_mapping=is_mapping, anchor=event.anchor, before=self._count.made)
 
     def _close(self, done: _Open) -> Node:
         """A complete collection. An anchor counts from its end on, so that nothing can contain
@@ -233,7 +244,9 @@ class _Builder:
             node = Mapping(self._file, done.place, done.by_key)
         else:
             node = Sequence(self._file, done.place, tuple(done.items or ()))
-        self._expect_room(node, 1)
+        self._count.made += 1
+        if self._count.made > self._count.most:
+            self._expect_room(node, 0)
         if done.anchor is not None:
             self._anchors[done.anchor] = node, self._count.made - done.before
         return node
@@ -259,9 +272,7 @@ class _Builder:
         if not self._count.add(nodes, node, self._faults):
             raise _GivenUp
 
-    def _key(self, node: Node) -> Scalar:
-        if isinstance(node, Scalar):
-            return node
+    def _refuse_key(self, node: Node) -> Scalar:
         self._faults.add(node.where, f"a key must be a word, not {describe(node)}")
         self._has_lists_as_keys = True
         return self._no_key
