@@ -14,14 +14,15 @@ from netfw.ir.target import Jump
 
 def build_rule_chains(draft: Draft) -> Draft:
     """Make the chain of every rule that calls one, in each table where it stands."""
+    called = {table: list(_called(chains)) for table, chains in draft.chains.items()}
+    made_already = {chain.name for chains in draft.chains.values() for chain in chains}
+    if made_already.issuperset(name for names in called.values() for name in names):
+        # most policies have no such rule, and many others
+        return draft
     by_name = {chain_name.chain_of_rule(rule.identity): rule for _, rule in draft.policy.rules()}
-    for table, chains in draft.chains.items():
+    for table, names in called.items():
         place = Place(can_reject=table is TableName.FILTER)
-        made = [
-            chain_of(by_name[name], draft.family, place)
-            for name in _called(chains)
-            if name in by_name
-        ]
+        made = [chain_of(by_name[name], draft.family, place) for name in names if name in by_name]
         if made:
             draft = draft.with_chains(table, *made)
     return draft

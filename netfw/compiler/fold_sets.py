@@ -151,7 +151,10 @@ class _Folding:
                     if own not in placed:
                         placed.add(own)
                         found += self._rules_of(own, gathered[own], each.rule)
-            found += self._rest(each, folded) if is_folded else self._plain(each.rule)
+            if not is_folded:
+                found += self._plain(each.rule)
+            elif each.wide or each.loose:
+                found += self._rest(each, folded)
         return found
 
     def _gather(self, taken: list[_Taken], folded: set[_Group]) -> dict[_Group, Gathering]:

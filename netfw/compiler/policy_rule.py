@@ -18,10 +18,10 @@ from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Goto, Jump, Log, NoTarget, Return, Target
 from netfw.policy.rule import PREFIX_END, Action, PolicyRule
 
-_VERDICT_CHAINS = {
-    Action.ALLOW: chain_name.ALLOW,
-    Action.DENY: chain_name.DENY,
-    Action.REJECT: chain_name.REJECT,
+_VERDICTS = {
+    Action.ALLOW: Goto(chain_name.ALLOW),
+    Action.DENY: Goto(chain_name.DENY),
+    Action.REJECT: Goto(chain_name.REJECT),
 }
 
 
@@ -107,7 +107,7 @@ def _target(rule: PolicyRule, place: Place) -> Target:
         return Goto(chain_name.DENY)
     if rule.reject_kind is not None:
         return Goto(chain_name.chain_of_answer(rule.reject_kind))
-    return Goto(_VERDICT_CHAINS[rule.action])
+    return _VERDICTS[rule.action]
 
 
 def _limit(rule: PolicyRule) -> tuple[Match, ...]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from netfw.compiler.late_rule import LateRule
 from netfw.compiler.term import expand_traffic
 from netfw.errors import PolicyError
-from netfw.ir.ipset import IpSet, SetMember, SetPort
+from netfw.ir.ipset import IpSet, Part, SetMember, SetPort
 from netfw.ir.match import Match
 from netfw.ir.names import Family
 from netfw.ir.net import Net
@@ -34,6 +34,8 @@ ip_set_getport.c)."""
 Key = tuple[int, int, int, int, int]
 """What tells members apart: address and mask, protocol and port in one number, and the address
 and mask that the third part has; 0 where a member has no such part."""
+Masks = tuple[int, int]
+"""The masks of a member: of its address and of its third part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Kinds:
 @lru_cache(maxsize=1 << 16)
 def kinds_of(traffic: tuple[Traffic, ...]) -> Kinds:
     """Take services apart."""
-    whole = {kind.protocol for kind in traffic if kind == Traffic(kind.protocol)}
+    whole = {kind.protocol for kind in traffic if kind.is_whole}
     if None in whole:
         return Kinds({}, 0, ((),))
     narrow = [kind for kind in traffic if kind.protocol not in whole and _is_narrow(kind)]
@@ -95,7 +97,8 @@ class Gathering:
     def __init__(self, family: Family) -> None:
         self._family = family
         self._found: dict[Key, SetMember] = {}
-        self._masks: set[tuple[int, int]] = set()
+        self._wider: dict[Masks, list[Masks]] = {}
+        """The masks of members, with those among them that hold more."""
 
     def add(
         self,
@@ -116,32 +119,36 @@ class Gathering:
                 "every net is combined with every port: name larger networks, or fewer ports",
             )
         extensions = ("comment", f'"{OWN_COMMENT_PREFIX}{origin.identity}"')
-        found, masks = self._found, self._masks
         for net in nets:
-            address, mask = net.address, net.mask
             for code, port in ports.items() if ports else _NO_PORT:
+                with_port: tuple[Part, ...] = (net,) if port is None else (net, port)
                 for other in third or _NO_NET:
-                    last, last_mask = (0, 0) if other is None else (other.address, other.mask)
-                    key = (address, mask, code, last, last_mask)
-                    if key in found:
-                        continue
-                    lengths = (mask, last_mask)
-                    if lengths not in masks or len(masks) > 1:
-                        if self._is_covered(key):
-                            continue
-                        masks.add(lengths)
-                    parts = [part for part in (net, port, other) if part is not None]
-                    found[key] = SetMember(tuple(parts), False, extensions)
+                    if other is None:
+                        key = (net.address, net.mask, code, 0, 0)
+                        parts = with_port
+                    else:
+                        key = (net.address, net.mask, code, other.address, other.mask)
+                        parts = (*with_port, other)
+                    if key not in self._found and not self._is_covered(key):
+                        self._found[key] = SetMember(parts, False, extensions)
 
     def _is_covered(self, key: Key) -> bool:
         """Whether what is to be added lies in a member that is there already."""
         address, mask, code, last, last_mask = key
-        return any(
-            wider & mask == wider
-            and wider_last & last_mask == wider_last
-            and (address & wider, wider, code, last & wider_last, wider_last) in self._found
-            for wider, wider_last in self._masks
-        )
+        masks = (mask, last_mask)
+        if masks not in self._wider:
+            self._add_masks(masks)
+        for wider, wider_last in self._wider[masks]:
+            if (address & wider, wider, code, last & wider_last, wider_last) in self._found:
+                return True
+        return False
+
+    def _add_masks(self, masks: Masks) -> None:
+        """Compare with all masks that were seen; there are far fewer of them than members."""
+        self._wider[masks] = [other for other in self._wider if _is_wider(other, masks)]
+        for other, wider in self._wider.items():
+            if other != masks and _is_wider(masks, other):
+                wider.append(masks)
 
     def finish(self, name: str, kind: str) -> IpSet:
         """The set. Its sizes are powers of two, so that few members more change nothing."""
@@ -156,6 +163,11 @@ class Gathering:
             ("comment", ""),
         )
         return IpSet(name, kind, self._family, options, members)
+
+
+def _is_wider(masks: Masks, other: Masks) -> bool:
+    """Whether nets with these masks can hold those with the other ones."""
+    return masks[0] & other[0] == masks[0] and masks[1] & other[1] == masks[1]
 
 
 _NO_PORT: Sequence[tuple[int, SetPort | None]] = ((0, None),)

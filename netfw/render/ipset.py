@@ -26,7 +26,7 @@ def render_sets(sets: Iterable[IpSet]) -> str:
     Protocols are numbers unless they were read as names: ipset looks a name up in /etc/protocols
     anew for each member: that takes two thirds of the time, and fails where the file is missing.
     """
-    return "".join(f"{line}\n" for ipset in sets for line in _lines(ipset))
+    return "".join([f"{line}\n" for ipset in sets for line in _lines(ipset)])
 
 
 def _lines(ipset: IpSet) -> Iterator[str]:
@@ -60,16 +60,15 @@ def _with_extensions(element: str, member: SetMember) -> str:
 
 
 def _part_by_number(part: Part) -> str:
-    if not isinstance(part, SetPort) or part.spelled or part.protocol in (None, ICMP, ICMPV6):
-        return _part(part)
-    return f"{part.protocol}:{part.number}"
+    if isinstance(part, SetPort) and part.protocol not in _PRINTED_OTHERWISE and not part.spelled:
+        return f"{part.protocol}:{part.number}"
+    return _part(part)
 
 
 def _part(part: Part) -> str:
     if isinstance(part, Net):
         text = format_address(part.family, part.address)
-        length = _length(part.mask)
-        return text if length == part.family.bits else f"{text}/{length}"
+        return text if part.is_single else f"{text}/{_length(part.mask)}"
     match part:
         case SetPort():
             return part.spelled or _port(part)
@@ -83,6 +82,9 @@ def _part(part: Part) -> str:
             return name
         case _:
             assert_never(part)
+
+
+_PRINTED_OTHERWISE = (None, ICMP, ICMPV6)
 
 
 @lru_cache(maxsize=512)
