@@ -25,6 +25,7 @@ from netfw.ir.names import (
     MAX_COMMENT,
     MAX_INTERFACE_NAME,
     MAX_LOG_PREFIX,
+    MAX_NFLOG_PREFIX,
     Family,
     Hook,
     TableName,
@@ -38,6 +39,7 @@ from netfw.ir.target import (
     Drop,
     Log,
     Masquerade,
+    Nflog,
     Reject,
     RestoreMark,
     SetConnmark,
@@ -172,6 +174,9 @@ def _check_target(
         case Log(prefix=prefix):
             if len(prefix.encode()) > MAX_LOG_PREFIX:
                 yield f"the log prefix is longer than {MAX_LOG_PREFIX} bytes"
+        case Nflog(prefix=prefix):
+            if len(prefix.encode()) > MAX_NFLOG_PREFIX:
+                yield f"the NFLOG prefix is longer than {MAX_NFLOG_PREFIX} bytes"
         case Dnat(to=to):
             if table is not TableName.NAT or not hooks <= _DNAT_HOOKS:
                 yield "DNAT is legal in nat PREROUTING and OUTPUT only"

@@ -15,7 +15,7 @@ from netfw.compiler.term import ANY_PAIR, InterfacePair
 from netfw.ir.match import Match
 from netfw.ir.names import Family
 from netfw.ir.ruleset import Chain, Rule
-from netfw.ir.target import Goto, Jump, Log, NoTarget, Return, Target
+from netfw.ir.target import Goto, Jump, Log, Nflog, NoTarget, Return, Target
 from netfw.policy.rule import PREFIX_END, Action, PolicyRule
 
 _VERDICTS = {
@@ -98,6 +98,8 @@ def chain_of(rule: PolicyRule, family: Family, place: Place) -> Chain:
 
 def _target(rule: PolicyRule, place: Place) -> Target:
     if rule.log is not None:
+        if rule.log.group is not None:
+            return Nflog(rule.log.group, rule.log.prefix)
         return Log(prefix=rule.log.prefix + PREFIX_END)
     if rule.action is Action.COUNT:
         return NoTarget()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-from netfw.ir.names import MAX_LOG_PREFIX
+from netfw.ir.names import MAX_LOG_PREFIX, MAX_NFLOG_PREFIX
 from netfw.policy.faults import Faults, did_you_mean
-from netfw.policy.fields import parse_decimal, read_fields, read_word
+from netfw.policy.fields import parse_decimal, read_fields, read_number, read_word
 from netfw.policy.rule import PREFIX_END, LogSettings
 from netfw.policy.source import Node, Scalar, Sequence
 
-_LOG_KEYS = ("service", "prefix", "rate")
+_LOG_KEYS = ("service", "prefix", "rate", "group")
+LAST_GROUP = 65535
+"""The group is a number of 16 bits (linux/netfilter/xt_NFLOG.h)."""
 
 RATE_UNITS = {
     "s": "sec",
@@ -36,7 +38,7 @@ PREFIX = re.compile(r"[A-Za-z0-9_.,/@#=+-]+( [A-Za-z0-9_.,/@#=+-]+)*")
 def read_log(
     value: Node, policy_name: str, faults: Faults
 ) -> tuple[LogSettings | None, Node | None]:
-    """``log: {prefix, rate, service}``, or ``log: service`` with defaults."""
+    """``log: {prefix, rate, service, group}``, or ``log: service`` with defaults."""
     longest = MAX_LOG_PREFIX - len(PREFIX_END)
     if isinstance(value, Scalar | Sequence):
         rate, unit = parse_rate(DEFAULT_RATE)
@@ -44,6 +46,11 @@ def read_log(
     fields = read_fields(value, _LOG_KEYS, "'log'", faults)
     if fields is None:
         return None, None
+    group = None
+    if (node := fields.find("group")) is not None:
+        group = read_number(node, "'group'", 0, LAST_GROUP, faults)
+        # nothing stands behind it: whoever reads the group has it as a field of its own
+        longest = MAX_NFLOG_PREFIX
     prefix = policy_name[:longest].rstrip("-")
     if (node := fields.find("prefix")) and (word := read_word(node, "'prefix'", faults)):
         prefix = word.text
@@ -71,7 +78,7 @@ def read_log(
                 f"'{word.text}': the kernel cannot count so slowly",
                 f"the least is {_LEAST_A_DAY}/day",
             )
-    return LogSettings(prefix, rate, unit), fields.find("service")
+    return LogSettings(prefix, rate, unit, group), fields.find("service")
 
 
 def parse_rate(text: str) -> tuple[int | None, str]:

@@ -70,7 +70,7 @@ def _read_any_rule(
         read.services or [ANY_WORD],
         read.sources,
         read.destinations,
-        [log.prefix, log.rate, log.unit] if log else [],
+        log.meaning if log else [],
         *([["with", reject_kind.value]] if reject_kind else []),
         *read.further,
     ]

@@ -44,12 +44,21 @@ class Action(Enum):
 class LogSettings:
     """How a log rule writes: a prefix, and how many packets at most.
 
-    ``rate`` packets (1 or more) per ``unit`` (sec, min, hour or day); None means all of them.
+    ``group`` is the netlink group (0 to 65535) that gets a copy of the packet, whose reader writes
+    it; None: the kernel writes a line itself. ``rate`` packets (1 or more) per ``unit`` (sec, min,
+    hour or day); None means all of them.
     """
 
     prefix: str
     rate: int | None
     unit: str = "min"
+    group: int | None = None
+
+    @property
+    def meaning(self) -> list[object]:
+        """All of it as plain data."""
+        group: list[object] = [] if self.group is None else [self.group]
+        return [self.prefix, self.rate, self.unit, *group]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from netfw.ir.mark_field import MarkField
 from netfw.ir.names import Family, Hook, TableName
 from netfw.ir.ruleset import Rule
-from netfw.ir.target import Drop, Reject
+from netfw.ir.target import Drop, Nflog, Reject
 from netfw.policy.defaults import OnAccept
 from netfw.prove.meaning import Meaning
 from netfw.prove.packet_of import Example, example_of
@@ -193,6 +193,8 @@ def _effect_text(what: Effect, family: Family) -> str:
             return f"'{rule}' in {hook}"
         case LogEffect(target, limit):
             rate = "" if limit is None else f" at {limit.rate}/{limit.unit}"
+            if isinstance(target, Nflog):
+                return f"copy '{target.prefix}' to NFLOG group {target.group}{rate}"
             return f"log line '{target.prefix}'{rate}"
         case ChangedBy(target):
             return f"'{render_rule(Rule((), target), family)}'"

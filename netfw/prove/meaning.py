@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from netfw.ir.match import LimitMatch
-from netfw.ir.target import Log, Target
+from netfw.ir.target import Log, Nflog, Target
 from netfw.policy.reject_kind import RejectKind
 from netfw.policy.rule import PREFIX_END, Action, LogSettings, PolicyRule
 from netfw.prove.space import Bdd, Space
@@ -92,4 +92,6 @@ def then_outcome(first: Outcome, second: Outcome) -> Outcome:
 
 def _log_effect(log: LogSettings) -> LogEffect:
     limit = None if log.rate is None else LimitMatch(log.rate, log.unit).as_kept
+    if log.group is not None:
+        return LogEffect(Nflog(log.group, log.prefix), limit)
     return LogEffect(Log(prefix=log.prefix + PREFIX_END), limit)

@@ -137,6 +137,9 @@ RULES = {
     "log: {rate: 5}": ("10:21", "'5' is not a rate"),
     "log: {rate: 0/minute}": ("10:21", "'0/minute': rates go from 1 to 10000"),
     "log: {rate: unlimitedd}": ("10:21", "'unlimitedd' is not a rate"),
+    "log: {group: 65536}": ("10:22", "'group' '65536' is not a number from 0 to 65535"),
+    "log: {group: office}": ("10:22", "'group' 'office' is not a number from 0 to 65535"),
+    f"log: {{group: 1, prefix: {'x' * 64}}}": ("10:33", "prefix 'xxxxxxxx"),
     "log: {raet: 5/minute}": ("10:15", "unknown key 'raet' in 'log'"),
 }
 

@@ -309,6 +309,7 @@ def test_what_the_faults_are_made_in_is_without_one():
         ("prefix: denied", "prefix: 'no|bars'"),
         ("rate: 5/minute", "rate: 5 a minute"),
         ("rate: 5/minute", "rates: 5/minute"),
+        ("rate: 5/minute", "group: 65536"),
         ("masquerade: {from: pods, out", "masquerade: {from: host, out"),
         ("service: [tcp, udp]", "service: []"),
         ("to-ports: 20000-50000", "to-ports: [20000-50000]"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from netfw.ir.names import MAX_LOG_PREFIX
-from netfw.policy.read_log import PREFIX
+from netfw.ir.names import MAX_NFLOG_PREFIX
+from netfw.policy.read_log import LAST_GROUP, PREFIX
 from netfw.policy.read_rule import LONGEST_NOTE, NOTE_KEYS
 from netfw.policy.reject_kind import RejectKind
-from netfw.policy.rule import PREFIX_END, Action
+from netfw.policy.rule import Action
 from netfw.policy.schema.criteria import CRITERIA, excepting
 from netfw.policy.schema.form import (
     Form,
@@ -17,6 +17,7 @@ from netfw.policy.schema.form import (
     explained,
     just_one_of,
     listed,
+    number,
     text,
     with_variable,
 )
@@ -44,7 +45,8 @@ _ACTIONS = {
 
 
 def _log() -> Form:
-    prefix = text(PREFIX.pattern, MAX_LOG_PREFIX - len(PREFIX_END))
+    # a line of the kernel has less room for it than a copy to a group, which the reader checks
+    prefix = text(PREFIX.pattern, MAX_NFLOG_PREFIX)
     return closed(
         {
             "service": explained(_SERVICES, "What is logged; without it everything."),
@@ -53,6 +55,10 @@ def _log() -> Form:
                 "What the line begins with; without it the policy's name.",
             ),
             "rate": explained(defined("log-rate"), "How often; without it 10/minute."),
+            "group": explained(
+                with_variable(number(0, LAST_GROUP), text("[0-9]{1,5}")),
+                "The NFLOG group that gets a copy of the packet, instead of a line of the kernel.",
+            ),
         }
     )
 
