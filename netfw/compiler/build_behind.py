@@ -6,7 +6,6 @@ from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.stage import into_chain, match_granted
 from netfw.compiler.term import interface_matches
-from netfw.compiler.verdict import drop
 from netfw.ir.match import AddressMatch, Side
 from netfw.ir.names import Hook, TableName
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
@@ -32,7 +31,7 @@ def build_behind(draft: Draft) -> Draft:
     if not calls:
         return draft
     entrance = OWN_CHAIN_PREFIX + Hook.PREROUTING.value
-    return draft.with_rules(TableName.RAW, entrance, *calls, drop(draft))
+    return draft.with_rules(TableName.RAW, entrance, *calls)
 
 
 def _judge(draft: Draft, endpoint: Endpoint, found: Behind) -> list[Rule]:

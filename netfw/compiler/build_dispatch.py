@@ -9,7 +9,7 @@ from netfw.compiler.build_forward import has_forward_stage
 from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.stage import into_chain
 from netfw.compiler.term import InterfacePair, interface_matches
-from netfw.compiler.verdict import accept, drop
+from netfw.compiler.verdict import accept, let_go, lets_go
 from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match, ProtocolMatch, Way
 from netfw.ir.names import Family, Hook, TableName
 from netfw.ir.protocols import ICMPV6
@@ -45,7 +45,8 @@ def _input(draft: Draft) -> list[Rule]:
     early = [accept(draft)] if acts_early(draft, Direction.INGRESS) else []
     if not rules:
         return []
-    return [*_turn_on_tracking(draft), *early, *rules, accept(draft), drop(draft)]
+    rest = let_go(draft, Direction.INGRESS, Direction.EGRESS)
+    return [*_turn_on_tracking(draft), *early, *rules, *rest]
 
 
 def _turn_on_tracking(draft: Draft) -> list[Rule]:
@@ -76,6 +77,8 @@ def _from_neighbour(draft: Draft, endpoint: Endpoint) -> list[Rule]:
         )
         for name in endpoint.interfaces
     ]
+    if lets_go(draft, Direction.INGRESS):
+        return neighbours + _into_stage(endpoint, Direction.EGRESS, Way.IN)
     undecided = MarkMatch(draft.field.was_checked, negate=True)
     return neighbours + _into_stage(endpoint, Direction.EGRESS, Way.IN, undecided)
 
@@ -91,29 +94,28 @@ def _output(draft: Draft) -> list[Rule]:
         return []
     early = [accept(draft)] if acts_early(draft, Direction.EGRESS) else []
     late = judge_later(draft) if rules else []
-    return [*early, *late, *rules, accept(draft), drop(draft)]
+    return [*early, *late, *rules, *let_go(draft, Direction.EGRESS)]
 
 
 def _forward(draft: Draft) -> list[Rule]:
-    """Through this host: up to three stages, and a drop behind each, so that all must allow."""
+    """Through this host: up to three stages, and all must allow. Without workloads there is one,
+    and ``build_forward`` has made this chain."""
     rules: list[Rule] = []
     workloads = draft.policy.workloads
+    if not workloads:
+        if has_forward_stage(draft) or not acts_early(draft, Direction.INGRESS):
+            return []
+        return [accept(draft)]
     for endpoint in workloads:
         rules += _into_stage(endpoint, Direction.EGRESS, Way.IN)
-    if workloads:
-        rules.append(drop(draft))
     if has_forward_stage(draft):
         policies = draft.policy.forward_policies
         where = policies[0].where if policies else draft.file
         origin = Origin(where, "stage/forward", "the forward policies")
-        rules += [into_chain(origin, chain_name.FORWARD_STAGE), drop(draft)]
+        rules.append(into_chain(origin, chain_name.FORWARD_STAGE))
     for endpoint in workloads:
         rules += _into_stage(endpoint, Direction.INGRESS, Way.OUT)
-    if workloads:
-        rules.append(drop(draft))
-    if not rules and not acts_early(draft, Direction.INGRESS):
-        return []
-    return [*rules, accept(draft)]
+    return [*rules, *let_go(draft, Direction.EGRESS)]
 
 
 def _into_stage(endpoint: Endpoint, direction: Direction, way: Way, *matches: Match) -> list[Rule]:

@@ -11,11 +11,11 @@ from netfw.compiler.build_endpoints import place_policies
 from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.stage import by_state, into_chain, match_granted
 from netfw.compiler.term import InterfacePair, interface_matches
-from netfw.compiler.verdict import drop
+from netfw.compiler.verdict import lets_go
 from netfw.ir.match import MarkMatch
 from netfw.ir.names import Hook, TableName
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
-from netfw.ir.target import Goto, Return
+from netfw.ir.target import Accept, Goto, Return
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.tier import Acts
 
@@ -35,11 +35,12 @@ def acts_early(draft: Draft, direction: Direction) -> bool:
 
 
 def accepted_on_arrival(draft: Draft) -> list[Rule]:
-    """Leave the stage of the forward policies with what an early policy has allowed."""
+    """No stage of the forward policies for what an early policy has allowed."""
     if not acts_early(draft, Direction.INGRESS):
         return []
     origin = Origin(draft.file, "verdict/early", "allowed by an early policy")
-    return [make_rule(origin, Return(), MarkMatch(draft.field.accepted_on_arrival))]
+    on_accept = Accept() if lets_go(draft, Direction.FORWARD) else Return()
+    return [make_rule(origin, on_accept, MarkMatch(draft.field.accepted_on_arrival))]
 
 
 def build_early(draft: Draft) -> Draft:
@@ -70,7 +71,7 @@ def _calls(draft: Draft, entrance: str, acts: Acts) -> list[Rule]:
     if acts is Acts.PRE_DNAT:
         decided = Origin(draft.file, "verdict/early", "allowed by an early policy")
         rules.append(make_rule(decided, Return(), MarkMatch(draft.field.was_checked)))
-    return [*rules, into_chain(origin, entrance), drop(draft)]
+    return [*rules, into_chain(origin, entrance)]
 
 
 def _entrance(

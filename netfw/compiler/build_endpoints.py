@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft
 from netfw.compiler.policy_rule import Place, compile_rule
@@ -14,7 +16,8 @@ from netfw.compiler.stage import (
     start_host_stage,
     start_stage,
 )
-from netfw.compiler.tier_chains import passes, place_tiers
+from netfw.compiler.tier_chains import actions_of, place_tiers
+from netfw.compiler.verdict import allowing
 from netfw.ir.names import TableName
 from netfw.ir.ruleset import Chain, Origin, Rule
 from netfw.policy.endpoint import Direction, Endpoint
@@ -37,15 +40,16 @@ def add_stage(draft: Draft, table: TableName, endpoint: Endpoint, direction: Dir
     """A draft with the stage of an endpoint in a table: filter, or mangle for what leaves and
     was redirected."""
     owner, where = endpoint.name, endpoint.where
+    allow = allowing(draft, table, direction)
     rules: list[Rule] = []
     if endpoint.is_host:
         draft = add_grants(draft, table, direction)
-        rules += start_host_stage(draft, endpoint, direction)
+        rules += start_host_stage(draft, endpoint, direction, allow)
     else:
         if direction is Direction.INGRESS:
             # what enters a workload has been through the stages of where it came from
             rules.append(next_stage(draft, owner, where))
-        rules += start_stage(draft, owner, where)
+        rules += start_stage(draft, owner, where, allow)
     draft, judging = place_policies(draft, table, endpoint, direction)
     rules += [*judging, end_stage(owner, where)]
     name = chain_name.chain_of_endpoint(endpoint, direction)
@@ -65,22 +69,17 @@ def place_policies(
     def place_policy(policy: EndpointPolicy, place: Place) -> list[Rule]:
         rules = policy.rules(direction)
         if not _has_own_chain(draft, policy, direction):
-            return [
-                compiled for rule in rules for compiled in compile_rule(draft, rule, place=place)
-            ]
-        can_pass = passes(rules)
+            return [compiled for rule in rules for compiled in compile_rule(draft, rule, place)]
         name = chain_name.chain_of_policy(policy.name, direction)
-        inside = Place(place.can_reject, is_called=True)
+        inside = replace(place, is_called=True)
         shared[name] = Chain(
             name,
-            tuple(
-                compiled for rule in rules for compiled in compile_rule(draft, rule, place=inside)
-            ),
+            tuple(compiled for rule in rules for compiled in compile_rule(draft, rule, inside)),
         )
         origin = Origin(
             policy.where, f"policy/{policy.name}", f"policy {policy.name}, {direction.value}"
         )
-        return call_chain(draft, name, origin, can_pass=can_pass)
+        return call_chain(draft, name, origin, place.allow, actions=actions_of(rules))
 
     rules, chains = place_tiers(
         draft,
@@ -89,7 +88,7 @@ def place_policies(
         draft.policy.policies_at(endpoint, direction, acts),
         lambda policy: policy.rules(direction),
         place_policy,
-        can_reject=table is TableName.FILTER,
+        Place(can_reject=table is TableName.FILTER, allow=allowing(draft, table, direction)),
         is_early=acts.is_early,
     )
     missing = [c for c in shared.values() if draft.find_chain(table, c.name) is None]

@@ -12,7 +12,6 @@ from netfw.compiler.build_endpoints import add_stage
 from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.stage import into_chain
 from netfw.compiler.term import interface_matches
-from netfw.compiler.verdict import drop
 from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch
 from netfw.ir.names import Hook, TableName
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
@@ -77,7 +76,6 @@ def _judge_late(draft: Draft, covered: list[Endpoint]) -> Draft:
         TableName.MANGLE,
         _EXIT,
         into_chain(_later(draft), chain_name.LATE, MarkMatch(draft.field.scratch_set)),
-        drop(draft),
     )
 
 

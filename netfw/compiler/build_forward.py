@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from netfw.compiler import chain_name
 from netfw.compiler.build_early import accepted_on_arrival
 from netfw.compiler.draft import Draft, make_rule
@@ -11,18 +13,20 @@ from netfw.compiler.stage import (
     INLINE_RULES,
     call_chain,
     end_stage,
+    leave,
     next_stage,
-    return_if_decided,
     start_stage,
 )
 from netfw.compiler.term import InterfacePair, interface_matches
-from netfw.compiler.tier_chains import passes, place_tiers
+from netfw.compiler.tier_chains import actions_of, place_tiers
+from netfw.compiler.verdict import allowing
 from netfw.ir.match import ConnectionState, ConntrackMatch
-from netfw.ir.names import TableName
-from netfw.ir.ruleset import Chain, Origin, Rule
+from netfw.ir.names import Hook, TableName
+from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
 from netfw.ir.target import Goto, Jump, Return
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.model import ForwardPolicy
+from netfw.policy.rule import Action
 from netfw.policy.translation import Permission, Point
 
 OWNER = "forward"
@@ -46,7 +50,8 @@ def build_forward(draft: Draft) -> Draft:
     if draft.policy.workloads:
         # every workload has a stage of its own for what it sends, and that comes first
         rules.append(next_stage(draft, OWNER, where))
-    rules += start_stage(draft, OWNER, where)
+    allow = allowing(draft, TableName.FILTER, Direction.FORWARD)
+    rules += start_stage(draft, OWNER, where, allow)
     chains: list[Chain] = []
     judging, tiers = place_tiers(
         draft,
@@ -55,21 +60,29 @@ def build_forward(draft: Draft) -> Draft:
         policies,
         lambda policy: policy.rules,
         lambda policy, place: _place_policy(draft, policy, place, chains),
+        Place(can_reject=True, allow=allow),
     )
     rules += judging
     for permission in draft.policy.permissions:
-        rules += _allow_translated(draft, permission, chains)
+        rules += _allow_translated(draft, permission, allow, chains)
     rules.append(end_stage(OWNER, where))
     return draft.with_chains(
         TableName.FILTER,
-        _entrance(draft),
+        Chain(_entrance_name(draft), tuple(_entrance(draft))),
         Chain(chain_name.FORWARD_RULES, tuple(rules)),
         *chains,
         *tiers,
     )
 
 
-def _entrance(draft: Draft) -> Chain:
+def _entrance_name(draft: Draft) -> str:
+    """Workloads have stages before and behind this one; else the hook's chain is the entrance."""
+    if draft.policy.workloads:
+        return chain_name.FORWARD_STAGE
+    return OWN_CHAIN_PREFIX + Hook.FORWARD.value
+
+
+def _entrance(draft: Draft) -> list[Rule]:
     """Into the stage for what comes in or leaves by a named endpoint, by goto: once at most."""
     rules = accepted_on_arrival(draft)
     for endpoint in draft.policy.endpoints:
@@ -86,7 +99,7 @@ def _entrance(draft: Draft) -> Chain:
             make_rule(origin, Goto(chain_name.FORWARD_RULES), *interface_matches(pair))
             for pair in pairs
         ]
-    return Chain(chain_name.FORWARD_STAGE, tuple(rules))
+    return rules
 
 
 def _place_policy(
@@ -98,21 +111,21 @@ def _place_policy(
         return [
             compiled
             for rule in policy.rules
-            for compiled in compile_rule(draft, rule, pairs, place)
+            for compiled in compile_rule(draft, rule, place, pairs)
         ]
-    inside = Place(place.can_reject, is_called=True)
-    rules = [
-        compiled for rule in policy.rules for compiled in compile_rule(draft, rule, place=inside)
-    ]
+    inside = replace(place, is_called=True)
+    rules = [compiled for rule in policy.rules for compiled in compile_rule(draft, rule, inside)]
     if not rules:
         return []
     name = chain_name.chain_of_policy(policy.name, Direction.FORWARD)
     chains.append(Chain(name, tuple(rules)))
     origin = Origin(policy.where, f"policy/{policy.name}", f"policy {policy.name}")
-    return call_chain(draft, name, origin, pairs, can_pass=passes(policy.rules))
+    return call_chain(draft, name, origin, place.allow, pairs, actions=actions_of(policy.rules))
 
 
-def _allow_translated(draft: Draft, permission: Permission, chains: list[Chain]) -> list[Rule]:
+def _allow_translated(
+    draft: Draft, permission: Permission, allow: str, chains: list[Chain]
+) -> list[Rule]:
     """What was redirected is allowed, as if the last forward policy said so; nothing else to the
     same address is."""
     conditions = permission.conditions(draft.family)
@@ -121,14 +134,14 @@ def _allow_translated(draft: Draft, permission: Permission, chains: list[Chain])
     pairs = [(name, None) for endpoint in permission.inputs for name in endpoint.interfaces]
     state = ConntrackMatch(frozenset({ConnectionState.DNAT}))
     shape = shape_of(conditions, draft.family, permission.origin.identity, pairs)
-    origin, allow = permission.origin, Goto(chain_name.ALLOW)
+    origin, goto = permission.origin, Goto(allow)
     if not shape.needs_chain:
-        return [make_rule(origin, allow, *term, *shape.last, state) for term in shape.terms]
+        return [make_rule(origin, goto, *term, *shape.last, state) for term in shape.terms]
     name = chain_name.chain_of_turn(origin.identity, Point.ARRIVING)
     back = [make_rule(origin, Return(), *term) for term in shape.exceptions]
-    chains.append(Chain(name, (*back, make_rule(origin, allow, *shape.last, state))))
+    chains.append(Chain(name, (*back, make_rule(origin, goto, *shape.last, state))))
     calls = [make_rule(origin, Jump(name), *term) for term in shape.terms]
-    return [*calls, return_if_decided(draft)]
+    return [*calls, *leave(draft, allow, {Action.ALLOW})]
 
 
 def _pairs(policy: ForwardPolicy) -> tuple[InterfacePair, ...]:

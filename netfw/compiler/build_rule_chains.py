@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft
 from netfw.compiler.policy_rule import Place, chain_of
+from netfw.compiler.verdict import allowing
 from netfw.ir.names import TableName
 from netfw.ir.ruleset import Chain
 from netfw.ir.target import Jump
@@ -19,10 +20,17 @@ def build_rule_chains(draft: Draft) -> Draft:
     if made_already.issuperset(name for names in called.values() for name in names):
         # most policies have no such rule, and many others
         return draft
-    by_name = {chain_name.chain_of_rule(rule.identity): rule for _, rule in draft.policy.rules()}
+    by_name = {
+        chain_name.chain_of_rule(rule.identity): (direction, rule)
+        for direction, rule in draft.policy.rules()
+    }
     for table, names in called.items():
-        place = Place(can_reject=table is TableName.FILTER)
-        made = [chain_of(by_name[name], draft.family, place) for name in names if name in by_name]
+        made = []
+        for name in names:
+            if name in by_name:
+                direction, rule = by_name[name]
+                place = Place(table is TableName.FILTER, allowing(draft, table, direction))
+                made.append(chain_of(rule, draft.family, place))
         if made:
             draft = draft.with_chains(table, *made)
     return draft

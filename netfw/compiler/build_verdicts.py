@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
+from netfw.compiler.verdict import allowing
 from netfw.ir.match import IcmpMatch, ProtocolMatch
 from netfw.ir.names import Family, TableName
 from netfw.ir.protocols import ICMPV6, TCP
 from netfw.ir.ruleset import Chain, Origin, Rule
-from netfw.ir.target import Ct, Goto, Jump, Reject, SetMark
+from netfw.ir.target import Accept, Ct, Drop, Goto, Jump, Reject, SetMark
+from netfw.policy.endpoint import Direction
 from netfw.policy.reject_kind import RejectKind
 
 _NEIGHBOUR_TYPES = (
@@ -35,9 +37,10 @@ def build_verdicts(draft: Draft) -> Draft:
     """Make those verdict chains that some rule goes to."""
     for table in (TableName.RAW, TableName.MANGLE, TableName.FILTER):
         for chain in (
-            _neighbour_chain(draft),
+            _neighbour_chain(draft, table),
             _allow_chain(draft, table),
-            Chain(chain_name.DENY, (_mark(draft, "deny"),)),
+            _accept_chain(draft),
+            _deny_chain(draft),
             _pass_chain(draft),
             _reject_chain(draft),
             *_answer_chains(draft),
@@ -62,6 +65,21 @@ def _allow_chain(draft: Draft, table: TableName) -> Chain:
         origin = Origin(draft.file, "verdict/untracked", "allowed without connection tracking")
         rules.append(make_rule(origin, Ct(notrack=True)))
     return Chain(chain_name.ALLOW, tuple(rules))
+
+
+def _accept_chain(draft: Draft) -> Chain:
+    """The mark stays, for those who see the packet later."""
+    origin = Origin(draft.file, "verdict/accept", "checked and accepted")
+    return Chain(chain_name.ACCEPT, (_mark(draft, "allow"), make_rule(origin, Accept())))
+
+
+def _deny_chain(draft: Draft) -> Chain:
+    return Chain(chain_name.DENY, (_mark(draft, "deny"), _drop(draft)))
+
+
+def _drop(draft: Draft) -> Rule:
+    origin = Origin(draft.file, "verdict/drop", "checked and not accepted")
+    return make_rule(origin, Drop())
 
 
 def _pass_chain(draft: Draft) -> Chain:
@@ -97,18 +115,19 @@ def _answer_chains(draft: Draft) -> Iterator[Chain]:
         origin = Origin(
             draft.file, f"verdict/reject-{kind.value}", f"the sender is told {kind.value}"
         )
-        only = (ProtocolMatch(TCP),) if kind is RejectKind.TCP_RESET else ()
-        rules = (_mark(draft, "deny"), make_rule(origin, Reject(answer), *only))
-        yield Chain(chain_name.chain_of_answer(kind), rules)
+        rules = [_mark(draft, "deny"), make_rule(origin, Reject(answer))]
+        if kind is RejectKind.TCP_RESET:
+            rules = [rules[0], make_rule(origin, Reject(answer), ProtocolMatch(TCP)), _drop(draft)]
+        yield Chain(chain_name.chain_of_answer(kind), tuple(rules))
 
 
-def _neighbour_chain(draft: Draft) -> Chain:
+def _neighbour_chain(draft: Draft, table: TableName) -> Chain:
     return Chain(
         chain_name.NEIGHBOUR,
         tuple(
             make_rule(
                 Origin(draft.file, f"netfw/{name}", "IPv6 does not work without it"),
-                Goto(chain_name.ALLOW),
+                Goto(allowing(draft, table, Direction.INGRESS)),
                 ProtocolMatch(ICMPV6),
                 IcmpMatch("icmp6", number),
             )

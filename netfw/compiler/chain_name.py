@@ -14,6 +14,7 @@ from netfw.policy.tier import Acts, Tier
 from netfw.policy.translation import Point
 
 ALLOW = OWN_CHAIN_PREFIX + "ALLOW"
+ACCEPT = OWN_CHAIN_PREFIX + "ACCEPT"
 DENY = OWN_CHAIN_PREFIX + "DENY"
 REJECT = OWN_CHAIN_PREFIX + "REJECT"
 PASS = OWN_CHAIN_PREFIX + "PASS"

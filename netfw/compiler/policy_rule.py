@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.late_rule import LateRule, check_size
 from netfw.compiler.rate import match_rate
 from netfw.compiler.shape import shape_of
-from netfw.compiler.stage import return_if_decided, return_if_settled
+from netfw.compiler.stage import leave
 from netfw.compiler.term import ANY_PAIR, InterfacePair
 from netfw.ir.match import Match
 from netfw.ir.names import Family
@@ -19,7 +20,6 @@ from netfw.ir.target import Goto, Jump, Log, Nflog, NoTarget, Return, Target
 from netfw.policy.rule import PREFIX_END, Action, PolicyRule
 
 _VERDICTS = {
-    Action.ALLOW: Goto(chain_name.ALLOW),
     Action.DENY: Goto(chain_name.DENY),
     Action.REJECT: Goto(chain_name.REJECT),
 }
@@ -30,22 +30,20 @@ class Place:
     """Where a policy's rules stand.
 
     ``can_reject``: REJECT is legal there (the filter table). ``is_called``: in a chain that a tier
-    calls, so that RETURN would not leave the tier.
+    calls, so that RETURN would not leave the tier. ``allow``: the chain that they go to with what
+    they allow, as ``allowing`` gives it.
     """
 
-    can_reject: bool = True
+    can_reject: bool
+    allow: str
     is_called: bool = False
-
-
-PLAIN = Place()
-"""In a stage of the filter table."""
 
 
 def compile_rule(
     draft: Draft,
     rule: PolicyRule,
+    place: Place,
     pairs: Sequence[InterfacePair] = ANY_PAIR,
-    place: Place = PLAIN,
 ) -> tuple[Rule, ...]:
     """The rules for the draft's family, none if the rule is not about it.
 
@@ -76,8 +74,7 @@ def compile_rule(
     calls = tuple(make_rule(rule.origin, jump, *term) for term in shape.terms)
     if not rule.action.decides or not calls:
         return calls
-    passes = rule.action is Action.PASS
-    return (*calls, return_if_settled(draft) if passes else return_if_decided(draft))
+    return (*calls, *leave(draft, place.allow, {rule.action}))
 
 
 def chain_of(rule: PolicyRule, family: Family, place: Place) -> Chain:
@@ -91,7 +88,7 @@ def chain_of(rule: PolicyRule, family: Family, place: Place) -> Chain:
     shape = shape_of(conditions, family, rule.identity)
     back = [make_rule(rule.origin, Return(), *term) for term in shape.exceptions]
     last = (*shape.last, *_limit(rule))
-    inside = Place(place.can_reject, is_called=True)
+    inside = replace(place, is_called=True)
     does = make_rule(rule.origin, _target(rule, inside), *last)
     return Chain(chain_name.chain_of_rule(rule.identity), (*back, does))
 
@@ -109,7 +106,13 @@ def _target(rule: PolicyRule, place: Place) -> Target:
         return Goto(chain_name.DENY)
     if rule.reject_kind is not None:
         return Goto(chain_name.chain_of_answer(rule.reject_kind))
-    return _VERDICTS[rule.action]
+    return _goto(place.allow) if rule.action is Action.ALLOW else _VERDICTS[rule.action]
+
+
+@cache
+def _goto(chain: str) -> Goto:
+    """One for all: a policy's thousands of rules go to the same few chains."""
+    return Goto(chain)
 
 
 def _limit(rule: PolicyRule) -> tuple[Match, ...]:

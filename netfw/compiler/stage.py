@@ -6,9 +6,12 @@ a clean verdict, so that inside a stage "checked" means "decided here".
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.term import ANY_PAIR, InterfacePair, expand_conditions, interface_matches
+from netfw.compiler.verdict import allowing
 from netfw.errors import Where
 from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match, ProtocolMatch
 from netfw.ir.names import Family, TableName
@@ -18,6 +21,7 @@ from netfw.ir.target import Goto, Jump, Return, SetMark, Target
 from netfw.policy.defaults import Handling
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.grant import NEIGHBOUR_DISCOVERY, Grant
+from netfw.policy.rule import Action
 
 _GOING_ON = frozenset({ConnectionState.ESTABLISHED, ConnectionState.RELATED})
 _INVALID = frozenset({ConnectionState.INVALID})
@@ -32,19 +36,19 @@ def next_stage(draft: Draft, owner: str, where: Where) -> Rule:
     return make_rule(origin, SetMark(draft.field.undecided))
 
 
-def established(draft: Draft, owner: str, where: Where) -> list[Rule]:
+def established(draft: Draft, owner: str, where: Where, allow: str) -> list[Rule]:
     """Allow what is part of a connection, if that is not left to the rules."""
     if draft.policy.defaults.established is Handling.ASK:
         return []
     origin = Origin(where, f"{owner}/established", "packets of a connection that was allowed")
-    return [make_rule(origin, Goto(chain_name.ALLOW), ConntrackMatch(_GOING_ON))]
+    return [make_rule(origin, Goto(allow), ConntrackMatch(_GOING_ON))]
 
 
-def invalid(draft: Draft, owner: str, where: Where) -> list[Rule]:
+def invalid(draft: Draft, owner: str, where: Where, allow: str) -> list[Rule]:
     """Deny what belongs to no connection, or what else the policy wants."""
     targets = {
         Handling.DENY: Goto(chain_name.DENY),
-        Handling.ALLOW: Goto(chain_name.ALLOW),
+        Handling.ALLOW: Goto(allow),
         Handling.ASK: None,
     }
     target = targets[draft.policy.defaults.invalid]
@@ -67,48 +71,55 @@ def by_state(draft: Draft, target: Target) -> list[Rule]:
     return [make_rule(origin, target, ConntrackMatch(frozenset(states)))]
 
 
-def start_stage(draft: Draft, owner: str, where: Where) -> list[Rule]:
-    """A stage through which no traffic of this host goes."""
-    return [*established(draft, owner, where), *invalid(draft, owner, where)]
+def start_stage(draft: Draft, owner: str, where: Where, allow: str) -> list[Rule]:
+    """A stage through which no traffic of this host goes; ``allow`` as ``allowing`` gives it."""
+    return [*established(draft, owner, where, allow), *invalid(draft, owner, where, allow)]
 
 
-def start_host_stage(draft: Draft, endpoint: Endpoint, direction: Direction) -> list[Rule]:
+def start_host_stage(
+    draft: Draft, endpoint: Endpoint, direction: Direction, allow: str
+) -> list[Rule]:
     """A stage of a host endpoint: what is let through anyway comes before the rules, failsafes
     before what belongs to no connection."""
     owner, where = endpoint.name, endpoint.where
-    rules = established(draft, owner, where)
-    rules += _through(draft, direction, before_invalid=True)
-    rules += invalid(draft, owner, where)
-    rules += _through(draft, direction, before_invalid=False)
+    rules = established(draft, owner, where, allow)
+    rules += _through(draft, direction, allow, before_invalid=True)
+    rules += invalid(draft, owner, where, allow)
+    rules += _through(draft, direction, allow, before_invalid=False)
     return rules
 
 
-def _through(draft: Draft, direction: Direction, *, before_invalid: bool) -> list[Rule]:
-    if not _granted(draft, direction, before_invalid=before_invalid):
+def _through(
+    draft: Draft, direction: Direction, allow: str, *, before_invalid: bool
+) -> list[Rule]:
+    if not _granted(draft, direction, allow, before_invalid=before_invalid):
         return []
     chain = chain_name.GRANTS[direction, before_invalid]
     what = "before what is invalid" if before_invalid else "before the rules"
     origin = Origin(draft.file, f"stage/{chain.removeprefix(OWN_CHAIN_PREFIX).lower()}", what)
-    return call_chain(draft, chain, origin)
+    return call_chain(draft, chain, origin, allow)
 
 
 def add_grants(draft: Draft, table: TableName, direction: Direction) -> Draft:
     """A draft with the chains of what is let through before the rules."""
+    allow = allowing(draft, table, direction)
     for before_invalid in (True, False):
         name = chain_name.GRANTS[direction, before_invalid]
-        rules = _granted(draft, direction, before_invalid=before_invalid)
+        rules = _granted(draft, direction, allow, before_invalid=before_invalid)
         if rules and draft.find_chain(table, name) is None:
             draft = draft.with_chains(table, Chain(name, tuple(rules)))
     return draft
 
 
-def _granted(draft: Draft, direction: Direction, *, before_invalid: bool) -> list[Rule]:
+def _granted(
+    draft: Draft, direction: Direction, allow: str, *, before_invalid: bool
+) -> list[Rule]:
     rules: list[Rule] = []
     for grant in draft.policy.grants(direction):
         if grant.before_invalid is not before_invalid:
             continue
         if grant.traffic != NEIGHBOUR_DISCOVERY:
-            rules += match_granted(draft, grant, Goto(chain_name.ALLOW))
+            rules += match_granted(draft, grant, Goto(allow))
         elif draft.family is Family.IPV6:
             goto = Goto(chain_name.NEIGHBOUR)
             rules.append(make_rule(grant.origin, goto, ProtocolMatch(ICMPV6)))
@@ -141,17 +152,31 @@ def return_if_settled(draft: Draft) -> Rule:
     return make_rule(origin, Return(), MarkMatch(draft.field.settled, negate=True))
 
 
+def leave(draft: Draft, allow: str, actions: Collection[Action]) -> list[Rule]:
+    """Behind the call of a chain whose rules do this: leave the stage (or the tier) with packets
+    that come back from there decided, or passed on."""
+    if Action.PASS in actions:
+        return [return_if_settled(draft)]
+    return [return_if_decided(draft)] if comes_back(allow, actions) else []
+
+
+def comes_back(allow: str, actions: Collection[Action]) -> bool:
+    """Whether packets about which rules that do this have decided are still on their way."""
+    return Action.ALLOW in actions and allow == chain_name.ALLOW
+
+
 def call_chain(
     draft: Draft,
     chain: str,
     origin: Origin,
+    allow: str,
     pairs: tuple[InterfacePair, ...] = ANY_PAIR,
     *,
-    can_pass: bool = False,
+    actions: Collection[Action] = (Action.ALLOW,),
 ) -> list[Rule]:
     """Go through a chain that may decide, and leave the stage (or the tier) if it did."""
     jumps = [make_rule(origin, Jump(chain), *interface_matches(pair)) for pair in pairs]
-    return [*jumps, return_if_settled(draft) if can_pass else return_if_decided(draft)]
+    return [*jumps, *leave(draft, allow, actions)]
 
 
 def into_chain(origin: Origin, chain: str, *matches: Match) -> Rule:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.policy_rule import Place
-from netfw.compiler.stage import return_if_decided
+from netfw.compiler.stage import comes_back, return_if_decided
 from netfw.errors import Where
 from netfw.ir.ruleset import Chain, Origin, Rule
 from netfw.ir.target import Goto, Jump, SetMark
@@ -19,9 +19,9 @@ from netfw.policy.tier import LAST_TIER, Tier
 Judging = TypeVar("Judging", EndpointPolicy, ForwardPolicy)
 
 
-def passes(rules: Sequence[PolicyRule]) -> bool:
-    """Whether a rule sends packets to the next tier."""
-    return any(rule.action is Action.PASS for rule in rules)
+def actions_of(rules: Iterable[PolicyRule]) -> set[Action]:
+    """What some of the rules do."""
+    return {rule.action for rule in rules}
 
 
 def place_tiers(
@@ -31,8 +31,8 @@ def place_tiers(
     policies: Sequence[Judging],
     rules_of: Callable[[Judging], Sequence[PolicyRule]],
     place_policy: Callable[[Judging, Place], list[Rule]],
+    place: Place,
     *,
-    can_reject: bool = True,
     is_early: bool = False,
 ) -> tuple[list[Rule], list[Chain]]:
     """The rules of a stage for its policies, and the chains of its tiers.
@@ -41,13 +41,12 @@ def place_tiers(
     """
     rules: list[Rule] = []
     chains: list[Chain] = []
-    place = Place(can_reject=can_reject)
     for tier in draft.policy.tiers:
         own = [policy for policy in policies if policy.tier == tier.name]
         if not own:
             continue
-        can_pass = any(passes(rules_of(policy)) for policy in own)
-        if tier.name == LAST_TIER and not can_pass:
+        actions = actions_of(rule for policy in own for rule in rules_of(policy))
+        if tier.name == LAST_TIER and Action.PASS not in actions:
             for policy in own:
                 rules += place_policy(policy, place)
             continue
@@ -58,17 +57,21 @@ def place_tiers(
             continue
         name = chain_name.chain_of_tier(stage, tier)
         chains.append(Chain(name, tuple(inside)))
-        rules += _call_tier(draft, tier, name, where, can_pass=can_pass)
+        rules += _call_tier(draft, tier, name, where, place.allow, actions)
     return rules, chains
 
 
-def _call_tier(draft: Draft, tier: Tier, name: str, where: Where, *, can_pass: bool) -> list[Rule]:
+def _call_tier(
+    draft: Draft, tier: Tier, name: str, where: Where, allow: str, actions: Collection[Action]
+) -> list[Rule]:
     is_last = tier.name == LAST_TIER
     origin = Origin(
         draft.file if is_last else tier.where, f"stage/tier-{tier.name}", f"tier {tier.name}"
     )
-    rules = [make_rule(origin, Jump(name)), return_if_decided(draft)]
-    if can_pass:
+    rules = [make_rule(origin, Jump(name))]
+    if comes_back(allow, actions):
+        rules.append(return_if_decided(draft))
+    if Action.PASS in actions:
         rules.append(make_rule(origin, SetMark(draft.field.scratch_clear)))
     return rules
 
