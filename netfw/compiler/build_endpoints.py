@@ -12,9 +12,10 @@ from netfw.compiler.stage import (
     add_grants,
     call_chain,
     end_stage,
+    established,
+    invalid,
     next_stage,
     start_host_stage,
-    start_stage,
 )
 from netfw.compiler.tier_chains import actions_of, place_tiers
 from netfw.compiler.verdict import allowing
@@ -48,8 +49,11 @@ def add_stage(draft: Draft, table: TableName, endpoint: Endpoint, direction: Dir
     else:
         if direction is Direction.INGRESS:
             # what enters a workload has been through the stages of where it came from
+            # (connections are let through at the hook)
             rules.append(next_stage(draft, owner, where))
-        rules += start_stage(draft, owner, where, allow)
+        else:
+            rules += established(draft, owner, where, allow)
+        rules += invalid(draft, owner, where, allow)
     draft, judging = place_policies(draft, table, endpoint, direction)
     rules += [*judging, end_stage(owner, where)]
     name = chain_name.chain_of_endpoint(endpoint, direction)

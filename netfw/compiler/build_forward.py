@@ -13,11 +13,12 @@ from netfw.compiler.stage import (
     INLINE_RULES,
     call_chain,
     end_stage,
+    established,
+    invalid,
     leave,
     next_stage,
-    start_stage,
 )
-from netfw.compiler.term import InterfacePair, interface_matches
+from netfw.compiler.term import InterfacePair, either_way, interface_matches
 from netfw.compiler.tier_chains import actions_of, place_tiers
 from netfw.compiler.verdict import allowing
 from netfw.ir.match import ConnectionState, ConntrackMatch
@@ -46,12 +47,15 @@ def build_forward(draft: Draft) -> Draft:
     if not has_forward_stage(draft):
         return draft
     where = policies[0].where if policies else draft.file
+    allow = allowing(draft, TableName.FILTER, Direction.FORWARD)
     rules: list[Rule] = []
     if draft.policy.workloads:
+        # the hook lets through what belongs to a connection;
         # every workload has a stage of its own for what it sends, and that comes first
         rules.append(next_stage(draft, OWNER, where))
-    allow = allowing(draft, TableName.FILTER, Direction.FORWARD)
-    rules += start_stage(draft, OWNER, where, allow)
+    else:
+        rules += established(draft, OWNER, where, allow)
+    rules += invalid(draft, OWNER, where, allow)
     chains: list[Chain] = []
     judging, tiers = place_tiers(
         draft,
@@ -85,20 +89,19 @@ def _entrance_name(draft: Draft) -> str:
 def _entrance(draft: Draft) -> list[Rule]:
     """Into the stage for what comes in or leaves by a named endpoint, by goto: once at most."""
     rules = accepted_on_arrival(draft)
-    for endpoint in draft.policy.endpoints:
-        if not draft.policy.is_covered(endpoint, Direction.FORWARD):
-            continue
+    covered = [
+        endpoint
+        for endpoint in draft.policy.endpoints
+        if draft.policy.is_covered(endpoint, Direction.FORWARD)
+    ]
+    for endpoint, pair in either_way(covered):
         origin = Origin(
             endpoint.where,
             f"through/{endpoint.name}",
             f"forwarding through {endpoint.name} is judged by the forward policies",
         )
-        pairs: list[InterfacePair] = [(name, None) for name in endpoint.interfaces]
-        pairs += [(None, name) for name in endpoint.interfaces]
-        rules += [
-            make_rule(origin, Goto(chain_name.FORWARD_RULES), *interface_matches(pair))
-            for pair in pairs
-        ]
+        goto = Goto(chain_name.FORWARD_RULES)
+        rules.append(make_rule(origin, goto, *interface_matches(pair)))
     return rules
 
 

@@ -9,8 +9,9 @@ from itertools import groupby
 
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
+from netfw.compiler.fate import Fate
+from netfw.compiler.stage import return_if_decided
 from netfw.ir.match import CommentMatch, InterfaceMatch, Way
-from netfw.ir.names import TableName
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
 from netfw.ir.target import Goto, Jump, Return
 
@@ -27,41 +28,55 @@ def plant_trees(draft: Draft) -> Draft:
     """Replace long runs of rules that each ask for another interface by a call of a tree.
 
     A packet has one interface on each side, so that of such a run the rules of one name can match
-    at most. Rules that leave their chain (goto, RETURN) end a run: in a tree they would leave the
-    tree alone.
+    at most. Rules that leave their chain by goto leave only the tree if they stand in one: that is
+    done where they end the chain, or where it is certain what becomes of packets there. RETURN
+    ends a run.
     """
     for table, chains in draft.chains.items():
+        fate = Fate(chains, draft.field)
         made: list[Chain] = []
         for chain in chains:
-            made += _planted(draft, table, chain)
+            made += _planted(draft, fate, chain)
         draft = replace(draft, chains={**draft.chains, table: tuple(made)})
     return draft
 
 
-def _planted(draft: Draft, table: TableName, chain: Chain) -> list[Chain]:
+def _planted(draft: Draft, fate: Fate, chain: Chain) -> list[Chain]:
     rules: list[Rule] = []
     trees: list[Chain] = []
     numbers: Counter[Way] = Counter()
-    for way, group in groupby(chain.rules, _asked_way):
+    seen = 0
+    for (way, _), group in groupby(chain.rules, _kind):
         run = list(group)
+        seen += len(run)
         by_name = {} if way is None else _by_name(run, way)
         if way is None or len(by_name) < TREE_FROM or _overlap(by_name):
             rules += run
             continue
+        tree = _Tree(draft, chain.name, way, numbers[way] + 1)
+        calls = tree.calls(_leaves(run), fate, is_last=seen == len(chain.rules))
+        if not calls:
+            rules += run
+            continue
         numbers[way] += 1
-        tree = _Tree(draft, chain.name, way, numbers[way])
         tree.plant("", by_name, 0)
         trees += tree.chains
-        rules.append(tree.call())
+        rules += calls
     return [replace(chain, rules=tuple(rules)), *trees] if trees else [chain]
 
 
-def _asked_way(rule: Rule) -> Way | None:
-    """Whether a rule asks for the interface of one side, and may stand in a tree."""
-    if isinstance(rule.target, Goto | Return):
-        return None
+def _kind(rule: Rule) -> tuple[Way | None, bool]:
+    """The side whose interface a rule asks for, if it may stand in a tree, and if it is a goto."""
+    leaves = isinstance(rule.target, Goto)
+    if isinstance(rule.target, Return):
+        return None, leaves
     asked = [match for match in rule.matches if isinstance(match, InterfaceMatch)]
-    return asked[0].way if len(asked) == 1 and not asked[0].negate else None
+    return (asked[0].way if len(asked) == 1 and not asked[0].negate else None), leaves
+
+
+def _leaves(run: Sequence[Rule]) -> set[str]:
+    """The chains that rules of a run go to for good."""
+    return {rule.target.chain for rule in run if isinstance(rule.target, Goto)}
 
 
 def _by_name(run: Sequence[Rule], way: Way) -> dict[str, list[Rule]]:
@@ -91,9 +106,17 @@ class _Tree:
         self._number = number
         self.chains: list[Chain] = []
 
-    def call(self) -> Rule:
-        """The rule that stands where the run stood."""
-        return make_rule(self._origin(""), Jump(self._name("")))
+    def calls(self, left_for: set[str], fate: Fate, *, is_last: bool) -> list[Rule]:
+        """The rules that stand where the run stood, which left its chain for these; none where a
+        tree would not be the same."""
+        origin, name = self._origin(""), self._name("")
+        if left_for and is_last:
+            return [make_rule(origin, Goto(name))]
+        if all(map(fate.is_final, left_for)):
+            return [make_rule(origin, Jump(name))]
+        if all(map(fate.decides, left_for)):
+            return [make_rule(origin, Jump(name)), return_if_decided(self._draft)]
+        return []
 
     def plant(self, start: str, by_name: dict[str, list[Rule]], depth: int) -> None:
         """Make the chain for names with this start, and those that it leads to."""

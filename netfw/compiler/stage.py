@@ -23,7 +23,7 @@ from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.grant import NEIGHBOUR_DISCOVERY, Grant
 from netfw.policy.rule import Action
 
-_GOING_ON = frozenset({ConnectionState.ESTABLISHED, ConnectionState.RELATED})
+GOING_ON = frozenset({ConnectionState.ESTABLISHED, ConnectionState.RELATED})
 _INVALID = frozenset({ConnectionState.INVALID})
 
 INLINE_RULES = 4
@@ -41,7 +41,7 @@ def established(draft: Draft, owner: str, where: Where, allow: str) -> list[Rule
     if draft.policy.defaults.established is Handling.ASK:
         return []
     origin = Origin(where, f"{owner}/established", "packets of a connection that was allowed")
-    return [make_rule(origin, Goto(allow), ConntrackMatch(_GOING_ON))]
+    return [make_rule(origin, Goto(allow), ConntrackMatch(GOING_ON))]
 
 
 def invalid(draft: Draft, owner: str, where: Where, allow: str) -> list[Rule]:
@@ -62,18 +62,13 @@ def by_state(draft: Draft, target: Target) -> list[Rule]:
     """What to do with packets that their connection's state alone decides about."""
     states: set[ConnectionState] = set()
     if draft.policy.defaults.established is not Handling.ASK:
-        states |= _GOING_ON
+        states |= GOING_ON
     if draft.policy.defaults.invalid is not Handling.ASK:
         states |= _INVALID
     if not states:
         return []
     origin = Origin(draft.file, "stage/early", "early policies judge what begins a connection")
     return [make_rule(origin, target, ConntrackMatch(frozenset(states)))]
-
-
-def start_stage(draft: Draft, owner: str, where: Where, allow: str) -> list[Rule]:
-    """A stage through which no traffic of this host goes; ``allow`` as ``allowing`` gives it."""
-    return [*established(draft, owner, where, allow), *invalid(draft, owner, where, allow)]
 
 
 def start_host_stage(

@@ -28,6 +28,7 @@ from netfw.ir.match import (
 from netfw.ir.net import Net
 from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
 from netfw.policy.conditions import Conditions
+from netfw.policy.endpoint import Endpoint
 from netfw.policy.traffic import ANY, Traffic
 
 MULTIPORT_SLOTS = 15
@@ -82,6 +83,15 @@ def interface_matches(pair: InterfacePair) -> tuple[InterfaceMatch, ...]:
     way_in, way_out = pair
     matches = () if way_in is None else (InterfaceMatch(Way.IN, way_in),)
     return matches if way_out is None else (*matches, InterfaceMatch(Way.OUT, way_out))
+
+
+def either_way(endpoints: Iterable[Endpoint]) -> Iterator[tuple[Endpoint, InterfacePair]]:
+    """What comes in by each of the endpoints, then what leaves by them."""
+    named = [(endpoint, name) for endpoint in endpoints for name in endpoint.interfaces]
+    for endpoint, name in named:
+        yield endpoint, (name, None)
+    for endpoint, name in named:
+        yield endpoint, (None, name)
 
 
 def expand_nets(side: Side, nets: tuple[Net, ...]) -> tuple[Term, ...]:

@@ -36,6 +36,7 @@ RESERVED_RULE_NAMES = frozenset(
         "default",
         "elsewhere",
         "established",
+        "going-on",
         "nets",
         "invalid",
         "neighbour-discovery",

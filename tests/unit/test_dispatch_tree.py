@@ -6,14 +6,18 @@ from netfw.compiler.pipeline import compile_policy
 from netfw.ir.match import InterfaceMatch
 from netfw.ir.names import Family, TableName
 from netfw.ir.ruleset import Chain
-from netfw.ir.target import Goto, Jump
+from netfw.ir.target import Goto, Jump, Return
 from netfw.policy.read import load
+from netfw.prove.proof import prove
+from tests.reread import reread
 
 
-def chains_for(names: list[str]) -> dict[str, Chain]:
-    endpoints = "".join(f'  w{n}: {{workload: "{name}"}}\n' for n, name in enumerate(names))
-    policy = load(f"version: 1\nendpoints:\n{endpoints}", "p.yaml")
-    table = compile_policy(policy).rulesets[Family.IPV4].table(TableName.FILTER)
+def chains_for(names: list[str], kind: str = "workload", rest: str = "") -> dict[str, Chain]:
+    endpoints = "".join(f'  w{n}: {{{kind}: "{name}"}}\n' for n, name in enumerate(names))
+    policy = load(f"version: 1\nendpoints:\n{endpoints}{rest}", "p.yaml")
+    ruleset = compile_policy(policy).rulesets[Family.IPV4]
+    assert prove(policy, {Family.IPV4: reread(ruleset)}, sizes=False).holds
+    table = ruleset.table(TableName.FILTER)
     assert table is not None
     return {chain.name: chain for chain in table.chains}
 
@@ -60,3 +64,30 @@ def test_names_that_begin_alike_are_as_exact_as_in_a_list() -> None:
         assert asked(chains, name.replace("+", "7"))[1] == f"NETFW-FROM-w{number}"
     for other in ("ta", "tap2", "tap1000", "tap11", "tup"):
         assert asked(chains, other)[1] == ""
+
+
+FORWARD = "policies:\n  - {name: ways, from: [%s], forward: [{allow: ssh}]}\n"
+
+
+def names_and_policy(kept: str) -> tuple[list[str], str]:
+    names = [f"lan{n * 2654435761 % 2**32:08x}" for n in range(40)]
+    return names, FORWARD % ", ".join(f"w{n}" for n in range(40)) + kept
+
+
+def test_the_way_to_the_forward_policies_is_a_tree_on_either_side() -> None:
+    names, rest = names_and_policy("")
+    chains = chains_for(names, "host", rest)
+    first, second = chains["NETFW-FORWARD"].rules
+    assert isinstance(first.target, Jump), "what comes in by another interface may leave by one"
+    assert isinstance(second.target, Goto), "the last of a chain needs no way back"
+    for name in names:
+        assert asked(chains, name)[1] == "NETFW-FORWARD-RULES"
+
+
+def test_what_comes_back_decided_from_a_tree_is_not_judged_again() -> None:
+    names, rest = names_and_policy("defaults: {on-accept: return}\n")
+    chains = chains_for(names, "host", rest)
+    by_in, back, by_out = chains["NETFW-FORWARD"].rules
+    assert isinstance(by_in.target, Jump)
+    assert isinstance(back.target, Return)
+    assert isinstance(by_out.target, Goto)
