@@ -191,7 +191,7 @@ def test_rules_that_say_other_than_the_policy_are_noticed_even_if_kernel_and_pre
     backend: Backend, family: Family
 ) -> None:
     task = the_policy(backend, family)
-    open_door = edit_rule("wan/default", lambda rule: replace(rule, target=Goto("NETFW-ALLOW")))
+    open_door = edit_rule("wan/default", lambda rule: replace(rule, target=Goto("NETFW-ACCEPT")))
     wrong = change(task.ruleset, TableName.FILTER, "NETFW-IN-wan", open_door)
     run = play(replace(task, ruleset=wrong))
     assert run.differences == []
