@@ -121,6 +121,23 @@ def test_every_piece_of_a_packet_is_described(word: str) -> None:
     assert f"| `{word} " in PACKETS
 
 
+PAGES = {path.name: path.read_text() for path in (ROOT / "netfw" / "docs").glob("*.md")}
+
+
+def anchors(page: str) -> set[str]:
+    """What headings are called in links: lower case, blanks as dashes, without punctuation."""
+    headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {
+        re.sub(r"[^a-z0-9 _-]", "", each.lower()).strip().replace(" ", "-") for each in headings
+    }
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_between_pages_lead_to_headings(name: str) -> None:
+    for page, anchor in re.findall(r"\]\(([\w.-]*\.md)?#([^)]*)\)", PAGES[name]):
+        assert anchor in anchors(PAGES[page or name]), f"{page}#{anchor}"
+
+
 POLICY_PAGE = (ROOT / "netfw" / "docs" / "policy.md").read_text()
 GOLDEN = [
     path.read_text()
