@@ -1,0 +1,56 @@
+"""What a plan changes, by rules of the policy: for people, and for JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from netfw.ir.names import Family, TableName
+
+_IDENTITY = re.compile(r'(?:--)?comment "?netfw:([^" ]+)"?')
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line that comes or goes.
+
+    ``place`` is where: ``filter NETFW-IN-wan``, ``set NETFW-4-IN-wan-A-sp``, ``routing``,
+    ``sysctl``. ``identity`` is the policy rule's, or that of a rule of netfw's own; empty where
+    the line has none. ``family`` is None for a sysctl.
+    """
+
+    comes: bool
+    family: Family | None
+    place: str
+    text: str
+    identity: str = ""
+
+
+def identity_of(text: str) -> str:
+    """The identity in the comment of a rule or member of a set; empty where there is none."""
+    found = _IDENTITY.search(text)
+    return found[1] if found else ""
+
+
+def changed_lines(
+    family: Family | None, place: str, before: Iterable[str], after: Iterable[str]
+) -> Iterator[Change]:
+    """What goes and what comes between two lists, which say where a line stands among others too:
+    a line that moves goes and comes."""
+    from difflib import SequenceMatcher
+
+    old, new = list(before), list(after)
+    matcher = SequenceMatcher(None, old, new, autojunk=False)
+    for kind, old_from, old_to, new_from, new_to in matcher.get_opcodes():
+        if kind == "equal":
+            continue
+        for text in old[old_from:old_to]:
+            yield Change(False, family, place, text, identity_of(text))
+        for text in new[new_from:new_to]:
+            yield Change(True, family, place, text, identity_of(text))
+
+
+def table_place(table: TableName, chain: str) -> str:
+    """The place of a chain's rules."""
+    return f"{table} {chain}"
