@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from netfw.errors import CapabilityError, HostError
 from netfw.host.namespace import Namespace
+from netfw.host.wait import wait_until
 from netfw.ir.names import Family
 from netfw.ir.net import Net, format_address
 from netfw.ir.routing import MAIN_TABLE
@@ -23,6 +24,8 @@ _ADDRESS_GENERATION_OFF = 1
 _SCOPE_LINK = 253
 """RT_SCOPE_LINK: who is reached so can be the next hop of others."""
 _AF = {Family.IPV4: 2, Family.IPV6: 10}
+_PATIENCE = 30
+"""Seconds; on a machine with time for it, it takes some milliseconds."""
 
 
 class Network:
@@ -87,6 +90,19 @@ class Network:
         with self._doing(f"interface {interface}"):
             self._ip.link("set", index=index, state="up")
 
+    def wait_until_up(self, interface: str) -> None:
+        """Wait until an interface sends: the kernel switches that on some time after it is set up
+        and its cable is plugged in (linkwatch_do_dev in net/core/link_watch.c), and before drops
+        what is sent. Raises HostError where that takes too long."""
+        index = self.index(interface)
+
+        def is_up() -> bool:
+            (link,) = self._ip.get_links(index)
+            return bool(link.get_attr("IFLA_OPERSTATE") == "UP")
+
+        if not wait_until(is_up, _PATIENCE):
+            raise HostError.at(interface, f"it is still not up after {_PATIENCE} seconds")
+
     def add_address(
         self, interface: str, family: Family, address: int, prefix_length: int
     ) -> None:
@@ -149,6 +165,15 @@ class Network:
         def write() -> None:
             if path.exists():
                 path.write_text(f"{value}\n", encoding="ascii")
+
+        self.namespace.call(write)
+
+    def keep_connections(self, seconds: int) -> None:
+        """Let connection tracking forget nothing for so long, where it is loaded by now."""
+
+        def write() -> None:
+            for path in Path("/proc/sys/net/netfilter").glob("nf_conntrack_*timeout*"):
+                path.write_text(f"{seconds}\n", encoding="ascii")
 
         self.namespace.call(write)
 

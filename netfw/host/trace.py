@@ -121,8 +121,9 @@ class TraceReader:
                     raise
                 # the kernel says once for each overrun that events were dropped; `lost` counts
                 continue
-            left = deadline - time.monotonic()
-            if events or left <= 0 or not self._poll.poll(left * 1000):
+            # asked once more where time is over: perhaps this process had none meanwhile
+            left = max(deadline - time.monotonic(), 0)
+            if events or not self._poll.poll(left * 1000):
                 return events
 
     @property

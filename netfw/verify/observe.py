@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from netfw.host.packets import cookie_of
@@ -25,7 +25,7 @@ from netfw.ir.target import (
     Target,
     UnknownTarget,
 )
-from netfw.traverse.traversal import Outcome, Step
+from netfw.traverse.traversal import End, Outcome, Step, Traversal
 from netfw.verify.instrument import TRACED_CHAINS
 
 _HOOKS = {hook.value: hook for hook in Hook}
@@ -68,6 +68,16 @@ class _Sight:
     hook: Hook | None = None
     mark: int = 0
     """The mark behind the last event (nf_tables) or before it (legacy)."""
+
+
+def has_shown(shown: Sequence[Step], predicted: Traversal) -> bool:
+    """Whether the trace has shown as much of a packet as was predicted, up to its last step: one
+    that may happen or not must not hide that the last one is still to come."""
+    needed = len(predicted.steps) - len(predicted.optional)
+    if len(shown) < needed or not needed or predicted.end is End.UNDECIDED:
+        return len(shown) >= needed
+    last, wanted = shown[-1], predicted.steps[-1]
+    return (last.station, last.chain, last.rule) == (wanted.station, wanted.chain, wanted.rule)
 
 
 class Observer:
@@ -129,10 +139,10 @@ class Observer:
         sight = self._sights.get(number)
         return None if sight is None else tuple(sight.steps)
 
-    def step_count(self, number: int) -> int:
-        """How many steps the trace has shown of a probe so far."""
+    def shown(self, number: int) -> Sequence[Step]:
+        """The steps that the trace has shown of a probe so far; they become more."""
         sight = self._sights.get(number)
-        return 0 if sight is None else len(sight.steps)
+        return () if sight is None else sight.steps
 
     def _number(self, event: TraceEvent) -> int | None:
         if event.packet_id is None:

@@ -11,12 +11,14 @@ from difflib import unified_diff
 
 from netfw.errors import HostError
 from netfw.facts.iptables_save import parse_ruleset
+from netfw.host.backlog import Backlog
 from netfw.host.clock import read_clock
 from netfw.host.ipsets import restore_sets, save_sets
 from netfw.host.iptables import restore, save
 from netfw.host.legacy_tables import read_legacy
 from netfw.host.nft_trace import base_chain_priorities, rule_handles
 from netfw.host.trace import DEFAULT_BUFFER, TraceReader
+from netfw.host.wait import wait_until
 from netfw.ir.clock import Clock
 from netfw.ir.mark_field import MarkField
 from netfw.ir.match import HashlimitMatch, TimeMatch
@@ -35,7 +37,7 @@ from netfw.traverse.walk import Walker, loaded_stations
 from netfw.verify.compare import compare
 from netfw.verify.instrument import with_all_stations, with_trace
 from netfw.verify.layout import Layout
-from netfw.verify.observe import Observer
+from netfw.verify.observe import Observer, has_shown
 from netfw.verify.probe import Probe
 from netfw.verify.progress import Progress
 from netfw.verify.result import Difference, RulePlace, Run
@@ -48,6 +50,10 @@ WAVE_SIZE = 2000
 QUIET_SECONDS = 1.0
 """How long nothing must come before a wave counts as over although probes have not shown all
 that was predicted. Where all have, nobody waits."""
+_UNDER_WAY = 256
+"""So many packets at most wait for the kernel at once; more might find no room."""
+_PATIENCE = 30
+"""Seconds in which even a busy machine takes up a packet."""
 _ARRIVING = (End.SENT, End.DELIVERED)
 
 
@@ -101,6 +107,7 @@ class _Session:
         self.task, self.run, self.progress = task, run, progress
         self.wanted = with_all_stations(task.ruleset, task.lacking)
         self.loaded = loaded_stations(self.wanted)
+        self.backlog = Backlog()
         self._documented: dict[Situation, Documented] = {}
 
     def play(self) -> None:
@@ -113,6 +120,7 @@ class _Session:
             text = render_ruleset(with_trace(really))
             restore_sets(stage.firewall, really.sets)
             restore(stage.firewall, task.backend, task.family, text)
+            stage.keep_connections()
             read_back = self._read_back(stage)
             reader = stack.enter_context(
                 TraceReader.open(stage.firewall, task.backend, task.trace_buffer)
@@ -212,7 +220,9 @@ class _Session:
         began = clock()
         frames = [stage.build(probe) for probe in wave]
         built = clock()
-        for probe, frame in zip(wave, frames, strict=True):
+        for number, (probe, frame) in enumerate(zip(wave, frames, strict=True)):
+            if number % _UNDER_WAY == 0:
+                wait_until(lambda: self.backlog.waiting < _UNDER_WAY, _PATIENCE)
             try:
                 stage.send(probe, frame)
             except OSError as error:
@@ -223,6 +233,7 @@ class _Session:
         sightings = self._collect(stage, reader, observer, wave, predictions)
         traced = clock()
         lost = reader.lost or (f"{stage.lost} packets were not seen" if stage.lost else "")
+        lost = lost or self.backlog.lost
         for probe, predicted in zip(wave, predictions, strict=True):
             observed = _observed(observer, probe, sightings.get(probe.number))
             if observed is not None:
@@ -258,7 +269,8 @@ class _Session:
     ) -> dict[int, Sighting]:
         """Read until every probe has shown as much as was predicted, or until nothing more comes.
 
-        A probe that shows more or less than that is given the time to do so.
+        A probe that shows more or less than that is given the time to do so, and as long as
+        packets wait for the kernel something may come.
         """
         sightings: dict[int, Sighting] = {}
         open_probes = {
@@ -269,12 +281,18 @@ class _Session:
             observer.add(events)
             sightings |= stage.sightings()
             if not events:
+                if not self.backlog.waiting:
+                    break
+                if wait_until(lambda: not self.backlog.waiting, _PATIENCE):
+                    continue
+                text = f"packets wait for the kernel, and it has not come to them in {_PATIENCE} s"
+                self.run.inconclusive.append(text)
                 break
             for number, predicted in list(open_probes.items()):
-                steps = observer.step_count(number)
-                needed = len(predicted.steps) - len(predicted.optional)
                 must_arrive = predicted.end in _ARRIVING
-                if steps >= needed and (number in sightings or not must_arrive):
+                if has_shown(observer.shown(number), predicted) and (
+                    number in sightings or not must_arrive
+                ):
                     del open_probes[number]
         observer.add(reader.read())
         sightings |= stage.sightings()

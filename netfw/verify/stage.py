@@ -41,6 +41,8 @@ _FAR_SYSCTLS = {"net.ipv6.conf.all.disable_ipv6": 1, "net.ipv6.conf.default.disa
 _BEHIND_MAIN = 32767
 """The preference right behind the rule for the main table."""
 _FAR_INTERFACE = "far"
+_LONGEST_RUN = 24 * 60 * 60
+"""Seconds. Left alone, a UDP connection is forgotten after 30, and its answer begins another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Stage:
     def _set_up(self, layout: Layout) -> None:
         enter = self._stack.enter_context
         self.firewall = enter(Namespace("firewall"))
-        network = enter(Network(self.firewall))
+        network = self._network = enter(Network(self.firewall))
         for name, value in _SYSCTLS.items():
             network.set_sysctl(name, value)
         network.bring_up("lo")
@@ -86,7 +88,9 @@ class Stage:
                     link.interface, link.near_mac, far_network, _FAR_INTERFACE, link.far_mac
                 )
                 far_network.bring_up(_FAR_INTERFACE)
-            network.bring_up(link.interface)
+                network.bring_up(link.interface)
+                far_network.wait_until_up(_FAR_INTERFACE)
+            network.wait_until_up(link.interface)
             for family in Family:
                 network.add_address(
                     link.interface, family, link.near(family), PREFIX_LENGTH[family]
@@ -118,6 +122,11 @@ class Stage:
         protocols = {*PORT_PROTOCOLS, icmp, *OTHER_PROTOCOLS[self._family]}
         self._receiver = LocalReceiver(self.firewall, self._family, protocols)
         self._stack.callback(self._receiver.close)
+
+    def keep_connections(self) -> None:
+        """Make connections outlive the run, however long it takes; call it when the rules are
+        loaded, which may have loaded connection tracking."""
+        self._network.keep_connections(_LONGEST_RUN)
 
     def build(self, probe: Probe) -> bytes:
         """The probe's packet as bytes."""

@@ -96,6 +96,7 @@ class Ground:
             self._sets = sets
             self.facts = replace(self.facts, sets=known_sets(sets))
         restore(firewall, self.backend, self.family, render_ruleset(traced))
+        self.stage.keep_connections()
         handles = {}
         if self.backend is Backend.NFT:
             handles = rule_handles(firewall, self.family)

@@ -19,7 +19,7 @@ from netfw.traverse.situation import Path, Phase
 from netfw.traverse.traversal import End, Outcome, Traversal
 from netfw.traverse.walk import Walker
 from netfw.verify.compare import compare, describe_ends
-from netfw.verify.observe import Observer
+from netfw.verify.observe import Observer, has_shown
 from netfw.verify.probe import Probe
 from netfw.verify.result import Comparison, Difference, Result
 from netfw.verify.stage import Sighting
@@ -185,7 +185,7 @@ def _send(ground: Ground, observer: Observer, probe: Probe, predicted: Traversal
         events = reader.read()
         observer.add(events)
         sightings |= stage.sightings()
-        shown = observer.step_count(probe.number) >= needed
+        shown = has_shown(observer.shown(probe.number), predicted)
         if shown and (probe.number in sightings or not must_arrive):
             break
         events = reader.read(QUIET_SECONDS)
@@ -249,9 +249,9 @@ def _see_what_came_late(
     ground: Ground, observer: Observer, ways: list[tuple[Probe, Traversal]]
 ) -> None:
     """A step that shows only now would have been missing from a comparison: not a pass."""
-    counts = {probe.number: observer.step_count(probe.number) for probe, _ in ways}
+    counts = {probe.number: len(observer.shown(probe.number)) for probe, _ in ways}
     observer.add(ground.reader.read())
-    late = [n for n, count in counts.items() if observer.step_count(n) != count]
+    late = [n for n, count in counts.items() if len(observer.shown(n)) != count]
     if late and ways[-1][1].end is not End.UNDECIDED:
         raise LostEvents(f"events of packets {late} came after they were compared")
 

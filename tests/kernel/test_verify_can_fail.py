@@ -7,17 +7,21 @@ from pathlib import Path as FilePath
 import pytest
 
 from netfw.errors import ExitCode
+from netfw.host.backlog import Backlog
+from netfw.host.iptables import restore
 from netfw.ir.mark import Mark
 from netfw.ir.mark_field import MarkField
 from netfw.ir.names import Backend, ChainPolicy, Family, TableName
 from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
 from netfw.ir.target import Accept, Goto, SetMark
 from netfw.policy.read import load
+from netfw.render.restore import render_ruleset
 from netfw.traverse.documented import DOCUMENTED
 from netfw.traverse.situation import Path
 from netfw.verify.progress import NoProgress
 from netfw.verify.result import Result, Run, Verification
 from netfw.verify.session import Task, run_task
+from netfw.verify.stage import Stage
 from netfw.verify.verify import order_tasks, policy_task
 
 pytestmark = [
@@ -204,6 +208,30 @@ def test_a_mark_that_the_policy_does_not_mean_is_noticed(backend: Backend, famil
     run = play(task)
     assert run.result is Result.DIFFER
     assert "the policy says accepted, which is mark 0x3000000/0x3000000" in problems(run)
+
+
+def test_lost_packets_make_it_inconclusive(
+    backend: Backend, family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's own count is not made to rise here; what follows from it is shown."""
+    monkeypatch.setattr(Backlog, "lost", "the kernel dropped 3 packets")
+    task = the_policy(backend, family)
+    drop = edit_rule("public/shell", lambda rule: None)
+    run = play(replace(task, loaded=change(task.ruleset, TableName.FILTER, "NETFW-IN-wan", drop)))
+    assert run.count(Result.DIFFER) == 0
+    reasons = {c.reason for c in run.comparisons if c.result is Result.INCONCLUSIVE}
+    assert reasons == {"the kernel dropped 3 packets"}
+
+
+def test_no_connection_is_forgotten_during_a_run(backend: Backend, family: Family) -> None:
+    """A machine may be so busy that an answer comes only when the kernel would have forgotten."""
+    task = the_policy(backend, family)
+    path = FilePath("/proc/sys/net/netfilter/nf_conntrack_udp_timeout")
+    with Stage(task.layout, family) as stage:
+        restore(stage.firewall, backend, family, render_ruleset(task.ruleset))
+        assert int(stage.firewall.call(path.read_text)) < 60
+        stage.keep_connections()
+        assert int(stage.firewall.call(path.read_text)) > 60 * 60
 
 
 def test_lost_trace_events_make_it_inconclusive(backend: Backend, family: Family) -> None:
