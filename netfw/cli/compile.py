@@ -91,6 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write("\n")
     else:
         _print(texts, settings, arguments.only)
+    # or the interpreter looks for garbage among all of it when it ends
+    gc.freeze()
     return int(ExitCode.OK)
 
 

@@ -7,7 +7,6 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import NoReturn, Protocol
 
 from netfw import __version__
@@ -85,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(words: list[str]) -> int:
     verb = _verb_in(words)
     if verb is not None and verb not in VERBS:
+        from difflib import get_close_matches
+
         near = get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else "see 'netfw --help'"
         raise UsageError.at("netfw", f"there is no verb '{verb}'", hint)

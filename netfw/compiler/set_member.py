@@ -54,8 +54,11 @@ def kinds_of(traffic: tuple[Traffic, ...]) -> Kinds:
     whole = {kind.protocol for kind in traffic if kind.is_whole}
     if None in whole:
         return Kinds({}, 0, ((),))
-    narrow = [kind for kind in traffic if kind.protocol not in whole and _is_narrow(kind)]
-    wide = tuple(kind for kind in traffic if kind.protocol in whole or not _is_narrow(kind))
+    narrow: list[Traffic] = []
+    others: list[Traffic] = []
+    for kind in traffic:
+        is_narrow = kind.protocol not in whole and _is_narrow(kind)
+        (narrow if is_narrow else others).append(kind)
     ports: dict[int, SetPort] = {}
     for kind in narrow:
         assert kind.protocol is not None
@@ -63,7 +66,7 @@ def kinds_of(traffic: tuple[Traffic, ...]) -> Kinds:
         for number in range(kind.ports.first, kind.ports.last + 1):
             ports[kind.protocol << 16 | number] = SetPort(kind.protocol, number)
     count = len(narrow) if len(narrow) < 2 else len(expand_traffic(tuple(narrow)))
-    return Kinds(ports, count, expand_traffic(wide) if wide else ())
+    return Kinds(ports, count, expand_traffic(tuple(others)) if others else ())
 
 
 def _is_narrow(kind: Traffic) -> bool:

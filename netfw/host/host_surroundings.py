@@ -8,7 +8,6 @@ from pathlib import Path
 from netfw.errors import FactError
 from netfw.host.accounts import number_of
 from netfw.host.lock_file import read_lock, write_lock
-from netfw.host.resolve import resolve
 from netfw.ir.net import Net
 from netfw.policy.host_names import HostNames, parse_host_names
 from netfw.policy.lock import Locked
@@ -100,6 +99,9 @@ class HostSurroundings:
             raise SurroundingsFault(
                 f"'{name}' is not in the lock file {self.lock}", "add it with 'netfw lock POLICY'"
             )
+        # few policies have host names, and sockets take a while to import
+        from netfw.host.resolve import resolve
+
         return resolve(name)
 
     def save(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from netfw.errors import HostError, PolicyError
@@ -36,6 +35,9 @@ def read_lock(name: str) -> dict[str, tuple[Net, ...]]:
 
 def write_lock(name: str, locked: Locked) -> None:
     """Write it whole or not at all; raises HostError."""
+    # it brings much with it, and a lock file is read more often than written
+    import tempfile
+
     path = Path(name)
     try:
         descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -52,11 +52,11 @@ class Criteria:
         """The families whose packets can meet this."""
         if not (self.not_traffic or self.not_sources or self.not_destinations or self.extras):
             # what most rules are, without making conditions for nothing
-            found = {family for kind in self.traffic for family in kind.families}
+            found = frozenset[Family]().union(*[kind.families for kind in self.traffic])
             for nets in (self.sources, self.destinations):
                 if nets:
                     found &= {net.family for net in nets}
-            return tuple(family for family in _FAMILIES if family in found)
+            return _FAMILIES if len(found) == len(_FAMILIES) else tuple(found)
         return tuple(family for family in Family if self.of_family(family) is not None)
 
     @property

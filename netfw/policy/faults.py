@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from netfw.errors import Fault, PolicyError, Where
 
@@ -92,6 +91,9 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
         words = set(
             sorted(words, key=lambda each: (abs(len(each) - len(word)), each))[:_MANY_WORDS]
         )
+    # only who makes mistakes pays for the import
+    from difflib import get_close_matches
+
     near = get_close_matches(word, sorted(words), n=3, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(f"'{candidate}'" for candidate in near) + "?"

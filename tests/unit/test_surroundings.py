@@ -10,7 +10,7 @@ import pytest
 
 from netfw.cli.main import main
 from netfw.errors import ExitCode, FactError, PolicyError
-from netfw.host import host_surroundings
+from netfw.host import resolve as host_resolver
 from netfw.host.accounts import number_of
 from netfw.ir.names import Family
 from netfw.ir.net import Net, parse_address
@@ -341,7 +341,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, tuple
             raise SurroundingsFault(f"'{name}' does not resolve")
         return answers[name]
 
-    monkeypatch.setattr(host_surroundings, "resolve", resolve)
+    monkeypatch.setattr(host_resolver, "resolve", resolve)
     monkeypatch.chdir(tmp_path)
     Path("p.yaml").write_text(POLICY % "mirror.example")
     return answers
