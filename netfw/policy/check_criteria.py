@@ -115,10 +115,15 @@ def _of_early(extra: Criterion, direction: Direction, acts: Acts) -> tuple[str, 
             "in a policy that acts untracked: it judges before connections are known",
             "leave it out, or use 'acts: normal'",
         )
-    if acts is Acts.UNTRACKED and isinstance(extra, ConnectionCount | PacketRate):
+    if acts is Acts.UNTRACKED and isinstance(extra, ConnectionCount):
         return (
-            "in a policy that acts untracked: it would count every packet there, not connections",
-            "leave it out, or use 'acts: pre-dnat'",
+            "in a policy that acts untracked: it judges before connections are known",
+            "ask for a 'rate', or use 'acts: pre-dnat'",
+        )
+    if acts is Acts.UNTRACKED and isinstance(extra, PacketRate) and direction is Direction.EGRESS:
+        return (
+            "in the egress of a policy that acts untracked: it would count answers",
+            "limit what comes in",
         )
     return None
 

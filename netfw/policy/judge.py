@@ -111,11 +111,19 @@ class Judge:
         return judgement
 
     def untracks(self, flow: Flow) -> bool:
-        """Whether an early policy allows a packet without connection tracking."""
+        """Whether an early policy allows a packet without connection tracking; False where that is
+        not known."""
         try:
             early, acts = self._judge_early(flow.as_arrived)
-        except _OpenQuestion:
-            return False
+        except _OpenQuestion as question:
+            rule = question.rule
+            known = None if self._answer is None else self._answer(rule, flow)
+            if known is None:
+                return False
+            self._assumed[id(rule)] = known
+            found = self.untracks(flow)
+            del self._assumed[id(rule)]
+            return found
         is_allowed = early is not None and early.verdict is Verdict.ALLOWED
         return is_allowed and acts is Acts.UNTRACKED
 

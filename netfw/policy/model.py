@@ -17,6 +17,7 @@ from netfw.policy.defaults import Defaults
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.foreign_mark import ForeignMark
 from netfw.policy.grant import DHCP, NEIGHBOUR_DISCOVERY, PATH_MTU, Grant
+from netfw.policy.packet_rate import PacketRate
 from netfw.policy.rule import PolicyRule
 from netfw.policy.steering import Steering
 from netfw.policy.tier import LAST_TIER, Acts, Tier
@@ -167,6 +168,18 @@ class Policy:
             (tier, tuple(rule for policy in those for rule in policy.rules(direction)))
             for tier in self.tiers
             if (those := [policy for policy in policies if policy.tier == tier.name])
+        )
+
+    @property
+    def counts_every_packet(self) -> bool:
+        """Whether some rule counts packets where nobody knows yet which of them go on with a
+        connection."""
+        return any(
+            isinstance(extra, PacketRate)
+            for policy in self.endpoint_policies
+            if policy.acts is Acts.UNTRACKED
+            for rule in (*policy.ingress, *policy.egress)
+            for extra in rule.criteria.extras
         )
 
     @property

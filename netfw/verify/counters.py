@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from netfw.policy.connection_count import ConnectionCount
@@ -29,6 +31,13 @@ class Counters:
             self._sent |= self._asked
         self._asked, self._is_sure = {}, True
         return is_sure
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Questions that are asked meanwhile count nothing."""
+        asked, is_sure = dict(self._asked), self._is_sure
+        yield
+        self._asked, self._is_sure = asked, is_sure
 
     def answer(self, rule: PolicyRule, flow: Flow) -> bool | None:
         """Whether a packet meets what a rule counts; None where that is not known, or where it

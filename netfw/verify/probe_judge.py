@@ -48,7 +48,8 @@ class ProbeJudge:
 
     def untracks(self, packet: Packet, way: Way, state: ConnectionState) -> bool:
         """Whether an early policy lets a packet through without connection tracking."""
-        return self._judge.untracks(self.flow(packet, way, state, translated=False))
+        with self.counters.aside():
+            return self._judge.untracks(self.flow(packet, way, state, translated=False))
 
     def verdict(self, flow: Flow) -> Verdict:
         """What becomes of a packet; it is counted by rules that count, until ``counters`` are told

@@ -241,6 +241,9 @@ class ProbeWriter:
         if first.phase is Phase.UNTRACKED or seen is None:
             # no connection knows of it, so that nothing is an answer
             return
+        if self.policy.counts_every_packet:
+            # answers are sent after all first packets, and would be counted among them
+            return
         if seen.protocol == TCP and seen.tcp_flags != SYN:
             # it opens no connection, so that no answer begins one
             return

@@ -61,6 +61,19 @@ def faults_of(text: str) -> list[str]:
             "5:58: 'reject' in a policy that acts untracked",
         ),
         (
+            "policies: [{name: a, acts: untracked, at: wan, ingress: [{deny: any, state: new}]}]",
+            "5:58: 'state' in a policy that acts untracked",
+        ),
+        (
+            "policies: [{name: a, acts: untracked, at: wan,"
+            " ingress: [{deny: any, connections: 9}]}]",
+            "5:58: 'connections' in a policy that acts untracked",
+        ),
+        (
+            "policies: [{name: a, acts: untracked, at: wan, egress: [{deny: any, rate: 9/hour}]}]",
+            "5:57: 'rate' in the egress of a policy that acts untracked: it would count answers",
+        ),
+        (
             "policies: [{name: a, acts: pre-dnat, from: wan, forward: [{allow: ssh}]}]",
             "5:28: policy 'a' has 'forward' and 'acts'",
         ),
