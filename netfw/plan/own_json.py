@@ -1,0 +1,97 @@
+"""``Own`` as plain data for JSON, and back: what comes back equals what was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netfw.errors import FactError
+from netfw.facts.ipset_save import parse_sets
+from netfw.ir.ipset import IpSet, PartKind
+from netfw.ir.names import Family, TableName
+from netfw.plan.own import Own, OwnTable
+from netfw.render.ipset import render_sets
+
+
+def own_data(own: Own) -> dict[str, object]:
+    """Plain data for a JSON file. Sets are the text of ``ipset save``."""
+    return {
+        "tables": [
+            {
+                "family": family.value,
+                "table": table.value,
+                "chains": {name: list(rules) for name, rules in each.chains.items()},
+                "calls": {name: list(rules) for name, rules in each.calls.items()},
+            }
+            for (family, table), each in own.tables.items()
+        ],
+        # what a list names has to come before it
+        "sets": render_sets(sorted(own.sets.values(), key=_is_list)),
+        "routing": {str(family.value): list(lines) for family, lines in own.routing.items()},
+        "settings": dict(own.settings),
+    }
+
+
+def own_from(data: object) -> Own:
+    """Read back what ``own_data`` gave; raises ValueError for anything else."""
+    match data:
+        case {
+            "tables": list(tables),
+            "sets": str(sets),
+            "routing": dict(routing),
+            "settings": dict(settings),
+            **rest,
+        } if not rest:
+            return Own(
+                dict(map(_table, tables)),
+                _sets(sets),
+                {_family(family): _lines(lines) for family, lines in routing.items()},
+                {_text(name): _text(value) for name, value in settings.items()},
+            )
+        case _:
+            raise ValueError("this is not what a host holds of netfw's")
+
+
+def _table(data: object) -> tuple[tuple[Family, TableName], OwnTable]:
+    match data:
+        case {
+            "family": int(family),
+            "table": str(table),
+            "chains": dict(chains),
+            "calls": dict(calls),
+            **rest,
+        } if not rest:
+            return (Family(family), TableName(table)), OwnTable(_rules(chains), _rules(calls))
+        case _:
+            raise ValueError("a table is not understood")
+
+
+def _rules(data: Mapping[object, object]) -> dict[str, tuple[str, ...]]:
+    return {_text(chain): _lines(rules) for chain, rules in data.items()}
+
+
+def _sets(text: str) -> dict[str, IpSet]:
+    try:
+        return parse_sets(text, "sets")
+    except FactError as error:
+        fault = error.faults[0]
+        raise ValueError(f"{fault.place}: {fault.problem}") from None
+
+
+def _family(text: object) -> Family:
+    return Family(int(_text(text)))
+
+
+def _lines(data: object) -> tuple[str, ...]:
+    if not isinstance(data, list):
+        raise ValueError("a list of lines is not understood")
+    return tuple(map(_text, data))
+
+
+def _text(data: object) -> str:
+    if not isinstance(data, str):
+        raise ValueError(f"{data!r} is no text")
+    return data
+
+
+def _is_list(ipset: IpSet) -> bool:
+    return ipset.parts == (PartKind.SET,)
