@@ -8,7 +8,7 @@ that nf_tables holds already.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -36,7 +36,7 @@ _DEVICE_NAME = 1
 _RULE_TABLE, _RULE_CHAIN = 1, 2
 _U32 = struct.Struct(">I")
 _I32 = struct.Struct(">i")
-_INET, _IP, _NETDEV, _BRIDGE, _IP6 = 1, 2, 5, 7, 10
+_INET, _IP, _ARP, _NETDEV, _BRIDGE, _IP6 = 1, 2, 3, 5, 7, 10
 _FAMILY_NAMES = {_INET: "inet", _IP: "ip", _NETDEV: "netdev", _BRIDGE: "bridge", _IP6: "ip6"}
 """NFPROTO_* in linux/netfilter.h."""
 _OWN_FAMILY = {Family.IPV4: _IP, Family.IPV6: _IP6}
@@ -79,6 +79,8 @@ class _NfTables:
     tables: frozenset[tuple[int, str]] = frozenset()
     chains: tuple[_BaseChain, ...] = ()
     with_rules: frozenset[tuple[int, str, str]] = field(default_factory=frozenset)
+    order: tuple[tuple[int, str], ...] = ()
+    """The tables once more, as they were made."""
 
 
 def read_rules(namespace: LiveNamespace, family: Family) -> LiveRules:
@@ -115,6 +117,59 @@ def read_rules(namespace: LiveNamespace, family: Family) -> LiveRules:
         and not (base.family == _OWN_FAMILY[family] and base.table in readable)
     ]
     return LiveRules(rulesets, tuple(others), security[0] if security else SECURITY_PRIORITY)
+
+
+@dataclass(frozen=True, slots=True)
+class SavedTable:
+    """A table as it can be loaded again: by iptables of a backend, or by nft where ``backend`` is
+    None. ``name`` is as iptables or nft has it (``filter``, ``inet mine``), ``family`` None where
+    it is of both or of neither; ``text`` is empty for nft's."""
+
+    name: str
+    family: Family | None
+    backend: Backend | None
+    text: str = ""
+
+
+def saved_tables(namespace: LiveNamespace) -> list[SavedTable]:
+    """All tables that do anything: those of legacy, then those of nf_tables, each in the order in
+    which they were made, which is that of their chains where priorities are equal.
+
+    Raises HostError.
+    """
+    found = _nf_tables(namespace)
+    saved = [
+        SavedTable(part.partition("\n")[0][1:], family, Backend.LEGACY, part)
+        for family in Family
+        for part in reversed(list(_parts(_legacy_text(namespace, family))))
+    ]
+    readable = {
+        (_OWN_FAMILY[family], table.value): (family, table)
+        for family in Family
+        for table in _own_tables(namespace, family, found)[0]
+    }
+    names = {_ARP: "arp", **_FAMILY_NAMES}
+    of_nft = {_IP: Family.IPV4, _IP6: Family.IPV6}
+    for number, name in found.order:
+        own = readable.get((number, name))
+        if own is None:
+            full = f"{names.get(number, number)} {name}"
+            saved.append(SavedTable(full, of_nft.get(number), None))
+        else:
+            saved.append(SavedTable(name, own[0], Backend.NFT, _nft_text(namespace, *own)))
+    return saved
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The tables of what iptables-save prints."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        lines.append(line)
+        if line == "COMMIT":
+            yield "\n".join([*lines, ""])
+            lines = []
 
 
 def _legacy_text(namespace: LiveNamespace, family: Family) -> str:
@@ -214,12 +269,12 @@ def _nf_tables(namespace: LiveNamespace) -> _NfTables:
         ) from None
     except OSError:
         return _NfTables()
-    tables = set()
+    tables: dict[tuple[int, str], None] = {}
     for body in answers[0]:
         attributes = attributes_of(body)
         flags = _U32.unpack(attributes.get(_TABLE_FLAGS, bytes(4)))[0]
         if not flags & _TABLE_DORMANT:
-            tables.add((body[0], _text(attributes[_TABLE_NAME])))
+            tables[body[0], _text(attributes[_TABLE_NAME])] = None
     chains = [_base_chain(body) for body in answers[1]]
     with_rules = set()
     for body in answers[2]:
@@ -230,6 +285,7 @@ def _nf_tables(namespace: LiveNamespace) -> _NfTables:
         frozenset(tables),
         tuple(one for one in chains if one is not None and (one.family, one.table) in tables),
         frozenset(with_rules),
+        tuple(tables),
     )
 
 

@@ -74,6 +74,11 @@ def request(
 ) -> bytes:
     """A whole nfnetlink message; ``resource`` is res_id, such as an NFLOG group."""
     body = struct.pack(">BBH", family, 0, resource) + attributes
+    return link_message(kind, flags, body, sequence)
+
+
+def link_message(kind: int, flags: int, body: bytes, sequence: int = 1) -> bytes:
+    """A whole netlink message of any kind."""
     return _HEADER.pack(16 + len(body), kind, flags | REQUEST, sequence, 0) + body
 
 
@@ -92,13 +97,18 @@ def split(datagram: bytes) -> list[tuple[int, bytes]]:
 
 def attributes_of(body: bytes, offset: int = 4) -> dict[int, bytes]:
     """The attributes of a message body, by type (flags cut off)."""
-    found = {}
+    return {kind & 0x3FFF: value for kind, value in split_attributes(body, offset)}
+
+
+def split_attributes(body: bytes, offset: int) -> list[tuple[int, bytes]]:
+    """The attributes of a message body in their order, types with their flags."""
+    found = []
     end = len(body)
     while offset + 4 <= end:
         length, kind = _ATTRIBUTE.unpack_from(body, offset)
         if length < 4:
             break
-        found[kind & 0x3FFF] = body[offset + 4 : offset + length]
+        found.append((kind, body[offset + 4 : offset + length]))
         offset += (length + 3) & ~3
     return found
 
