@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import time
+from pathlib import Path
 
 from netfw.ir.clock import Clock
 
@@ -33,3 +34,18 @@ def _machine() -> str:
     import platform
 
     return platform.machine()
+
+
+def since_boot() -> float:
+    """Seconds since the machine started, sleep included: nobody can set them (CLOCK_BOOTTIME)."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def boot_name() -> str:
+    """What the kernel calls this start of the machine, a UUID (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def utc_now() -> str:
+    """The date and time now, as ``2026-01-31T12:00:00Z``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

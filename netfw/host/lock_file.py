@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from netfw.errors import HostError, PolicyError
+from netfw.host.whole_file import write_whole
 from netfw.ir.net import Net
 from netfw.policy.library import MAX_FILE
 from netfw.policy.lock import Locked, format_lock, parse_lock
@@ -35,23 +35,10 @@ def read_lock(name: str) -> dict[str, tuple[Net, ...]]:
 
 def write_lock(name: str, locked: Locked) -> None:
     """Write it whole or not at all; raises HostError."""
-    # it brings much with it, and a lock file is read more often than written
-    import tempfile
-
     path = Path(name)
     try:
-        descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(format_lock(locked))
-                file.flush()
-                os.fsync(file.fileno())
-            mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-            os.chmod(made, mode)
-            os.replace(made, path)
-        except BaseException:
-            os.unlink(made)
-            raise
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        write_whole(path, format_lock(locked), mode)
     except OSError as error:
         raise HostError.at(
             name,

@@ -105,7 +105,7 @@ def changed(change: Callable[[Any], object]) -> object:
         changed(lambda data: data.pop("routing")),
         changed(lambda data: data.update(more=1)),
         changed(lambda data: data["tables"][0].update(family=5)),
-        changed(lambda data: data["tables"][0].update(table="fitler")),
+        changed(lambda data: data["tables"][0].update(table="filters")),
         changed(lambda data: data["tables"][0].update(chains=[])),
         changed(lambda data: data["tables"][0]["chains"].update({"NETFW-a": "-j DROP"})),
         changed(lambda data: data["tables"][0]["chains"].update({"NETFW-a": [1]})),
