@@ -17,11 +17,11 @@ from netfw.host.netlink import dropped, set_receive_buffer
 from netfw.ir.names import Family
 from netfw.ir.net import format_address
 
-_ETH_P_ALL = 3
-_ETHER_TYPE = {Family.IPV4: b"\x08\x00", Family.IPV6: b"\x86\xdd"}
-_FAMILY_OF_TYPE = {kind: family for family, kind in _ETHER_TYPE.items()}
-_SOL_PACKET = 263
-_PACKET_IGNORE_OUTGOING = 23
+ETH_P_ALL = 3
+ETHER_TYPE = {Family.IPV4: b"\x08\x00", Family.IPV6: b"\x86\xdd"}
+FAMILY_OF_TYPE = {kind: family for family, kind in ETHER_TYPE.items()}
+SOL_PACKET = 263
+PACKET_IGNORE_OUTGOING = 23
 _SO_BINDTODEVICE = 25
 _SO_MARK = 36
 _IPV6_HDRINCL = 36
@@ -37,16 +37,16 @@ class FarEnd:
     def __init__(self, namespace: Namespace, interface: str, mac: str, peer_mac: str) -> None:
         self._head = {
             family: bytes.fromhex((peer_mac + mac).replace(":", "")) + kind
-            for family, kind in _ETHER_TYPE.items()
+            for family, kind in ETHER_TYPE.items()
         }
 
         def make() -> socket.socket:
-            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
-            made.bind((interface, _ETH_P_ALL))
+            made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            made.bind((interface, ETH_P_ALL))
             return made
 
         self._link = namespace.call(make)
-        self._link.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        self._link.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
         set_receive_buffer(self._link, _BUFFER)
         self._link.setblocking(False)
 
@@ -66,7 +66,7 @@ class FarEnd:
                 frame = self._link.recv(65536)
             except BlockingIOError:
                 return packets
-            family = _FAMILY_OF_TYPE.get(frame[12:14])
+            family = FAMILY_OF_TYPE.get(frame[12:14])
             if family is not None:
                 packets.append((family, frame[14:]))
 

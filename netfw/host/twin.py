@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Self
 
-from netfw.host.inject import FarEnd
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.namespace import Namespace
 from netfw.host.rtnetlink import RoutingCopy
@@ -22,8 +21,6 @@ from netfw.host.twin_settings import copy_settings, keep_quiet, write_settings
 from netfw.host.uncopied import Uncopied
 from netfw.ir.names import Family
 
-_NEIGHBOUR_MAC = "02:00:00:00:00:fe"
-"""Who packets come from in the twin (locally administered)."""
 _MOVING = re.compile(r" (?:linkdown|dead|offload|trap|expires \d+sec|nhid \d+|proto \S+)(?= |$)")
 """What ``ip`` says of the state of a route or of who made it."""
 _ADDRESS = re.compile(r"^\d+: (\S+)\s+inet6? (\S+(?: peer \S+)?)")
@@ -41,7 +38,6 @@ class Twin:
 
     def __init__(self, host: LiveNamespace, settings: Iterable[str] = ()) -> None:
         self._stack = ExitStack()
-        self._far_ends: dict[str, FarEnd] = {}
         try:
             self.namespace = self._stack.enter_context(Namespace("twin"))
             self.outside = self._stack.enter_context(Namespace("outside"))
@@ -94,16 +90,6 @@ class Twin:
                 for name, address in sorted(missing)
             ]
         return lacking
-
-    def far_end(self, interface: str) -> FarEnd:
-        """The far end of an interface's cable; raises KeyError where it has none."""
-        found = self._far_ends.get(interface)
-        if found is None:
-            cable = self.cables[interface]
-            found = FarEnd(self.outside, cable.far_interface, _NEIGHBOUR_MAC, cable.mac)
-            self._stack.callback(found.close)
-            self._far_ends[interface] = found
-        return found
 
     def doubts(self, family: Family, *interfaces: str) -> tuple[str, ...]:
         """What is lacking on the way of a packet that passes these interfaces."""

@@ -17,6 +17,7 @@ from netfw.host.ipsets import restore_sets, save_sets
 from netfw.host.iptables import restore, save
 from netfw.host.legacy_tables import read_legacy
 from netfw.host.nft_trace import base_chain_priorities, rule_handles
+from netfw.host.sighting import Sighting
 from netfw.host.trace import DEFAULT_BUFFER, TraceReader
 from netfw.host.wait import wait_until
 from netfw.ir.clock import Clock
@@ -42,7 +43,7 @@ from netfw.verify.probe import Probe
 from netfw.verify.progress import Progress
 from netfw.verify.result import Difference, RulePlace, Run
 from netfw.verify.sets_read_back import unlike_sets
-from netfw.verify.stage import Sighting, Stage
+from netfw.verify.stage import Stage
 
 WAVE_SIZE = 2000
 """Packets under way at once: their trace events must fit the reader's buffer

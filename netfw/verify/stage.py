@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from netfw.host.inject import FarEnd, LocalSender
 from netfw.host.local_receiver import LocalReceiver
 from netfw.host.namespace import Namespace
 from netfw.host.network import Network
-from netfw.host.packets import PacketBuilder, cookie_of
+from netfw.host.packets import PacketBuilder
 from netfw.host.routing import load_routing
+from netfw.host.sighting import Sighting, identify
 from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.protocols import ICMP, ICMPV6
 from netfw.render.routing import render_routing
 from netfw.traverse.host_facts import LAST_TABLE
 from netfw.traverse.packet import PORT_PROTOCOLS
-from netfw.traverse.traversal import Addressing
 from netfw.verify.layout import PREFIX_LENGTH, Layout
 from netfw.verify.probe import Probe
 from netfw.verify.sample import OTHER_PROTOCOLS
@@ -43,15 +42,6 @@ _BEHIND_MAIN = 32767
 _FAR_INTERFACE = "far"
 _LONGEST_RUN = 24 * 60 * 60
 """Seconds. Left alone, a UDP connection is forgotten after 30, and its answer begins another."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """Where a probe was seen behind the last chain: at a far end, or delivered (empty name)."""
-
-    interface: str
-    addressing: Addressing
-    mark: int | None
 
 
 class Stage:
@@ -161,11 +151,11 @@ class Stage:
         seen = {}
         for interface, end in self._far_ends.items():
             for family, data in end.arrived():
-                number, addressing = _identify(family, data)
+                number, addressing = identify(family, data)
                 if number is not None:
                     seen[number] = Sighting(interface, addressing, None)
         for delivered in self._receiver.arrived():
-            number, addressing = _identify(self._family, delivered.packet)
+            number, addressing = identify(self._family, delivered.packet)
             if number is not None:
                 seen[number] = Sighting("", addressing, delivered.mark)
         return seen
@@ -175,21 +165,3 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-
-def _identify(family: Family, data: bytes) -> tuple[int | None, Addressing]:
-    if family is Family.IPV4:
-        length, protocol, at, size = (data[0] & 15) * 4, data[9], 12, 4
-    else:
-        length, protocol, at, size = 40, data[6], 8, 16
-    network, transport = data[:length], data[length:]
-    number = cookie_of(family, network, transport)
-    ports = (0, 0)
-    if protocol in PORT_PROTOCOLS:
-        ports = (
-            int.from_bytes(transport[0:2], "big"),
-            int.from_bytes(transport[2:4], "big"),
-        )
-    source = int.from_bytes(data[at : at + size], "big")
-    destination = int.from_bytes(data[at + size : at + 2 * size], "big")
-    return number, Addressing(source, ports[0], destination, ports[1])

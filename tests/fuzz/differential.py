@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from netfw.host.packets import sequence_of
+from netfw.host.sighting import Sighting
 from netfw.ir.names import Family
 from netfw.ir.protocols import ICMP, ICMPV6, TCP
 from netfw.ir.ruleset import Ruleset
@@ -22,7 +23,6 @@ from netfw.verify.compare import compare, describe_ends
 from netfw.verify.observe import Observer, has_shown
 from netfw.verify.probe import Probe
 from netfw.verify.result import Comparison, Difference, Result
-from netfw.verify.stage import Sighting
 from tests.fuzz.arena import Arena, Ground
 from tests.fuzz.generate import Case, Relation, Sending
 from tests.fuzz.world import INTERFACES, UNREACHABLE

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from netfw.host.namespace import Namespace
-from netfw.host.packets import PacketBuilder, cookie_of
 from netfw.host.run import run
 from netfw.host.twin import Twin
-from netfw.host.wait import wait_until
+from netfw.host.twin_stage import TwinStage
 from netfw.ir.names import Backend, Family
 from netfw.ir.net import parse_address
 from netfw.ir.protocols import UDP
@@ -198,9 +198,9 @@ def test_an_interface_without_a_cable_has_none_in_the_twin(host: Host):
 def test_packets_go_through_a_twin_without_neighbours(host: Host, family: Family):
     host.write("net/ipv4/ip_forward", 1)
     host.write("net/ipv6/conf/all/forwarding", 1)
-    source, target = {
-        Family.IPV4: ("198.51.100.7", "10.0.0.99"),
-        Family.IPV6: ("2001:db8:99::7", "fd00::99"),
+    source, target, own = {
+        Family.IPV4: ("198.51.100.7", "10.0.0.99", "192.0.2.10"),
+        Family.IPV6: ("2001:db8:99::7", "fd00::99", "2001:db8::10"),
     }[family]
     packet = Packet(
         family,
@@ -211,18 +211,28 @@ def test_packets_go_through_a_twin_without_neighbours(host: Host, family: Family
         53,
         in_interface="eth0",
     )
-    with Twin(host.live) as twin:
-        twin.far_end("eth1")
-        twin.far_end("eth0").send(family, PacketBuilder().build(packet, 77))
+    to_host = replace(packet, destination=parse_address(own)[1])
+    from_host = replace(
+        packet, source=to_host.destination, destination=packet.source, in_interface=""
+    )
+    with Twin(host.live) as twin, TwinStage(twin, family, {UDP}) as stage:
+        seen, refused = stage.send({77: packet, 78: to_host, 79: from_host})
+        assert refused == {}
+        assert {number: each.interface for number, each in seen.items()} == {
+            77: "eth1",
+            78: "",
+            79: "eth0",
+        }
 
-        def has_come() -> bool:
-            length = 20 if family is Family.IPV4 else 40
-            return any(
-                cookie_of(of, data[:length], data[length:]) == 77
-                for of, data in twin.far_end("eth1").arrived()
-            )
 
-        assert wait_until(has_come, 3)
+def test_a_packet_that_rules_drop_is_seen_nowhere(host: Host):
+    host.load(Backend.NFT, "*filter\n-A INPUT -p udp -m udp --dport 53 -j DROP\nCOMMIT\n")
+    own = parse_address("192.0.2.10")[1]
+    some = parse_address("198.51.100.7")[1]
+    packet = Packet(Family.IPV4, some, own, UDP, 40000, 53, in_interface="eth0")
+    with Twin(host.live) as twin, TwinStage(twin, Family.IPV4, {UDP}) as stage:
+        seen, _ = stage.send({1: packet, 2: replace(packet, destination_port=54)})
+        assert list(seen) == [2]
 
 
 def test_the_host_stays_as_it_was(host: Host):

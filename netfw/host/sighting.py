@@ -1,0 +1,39 @@
+"""A packet of ours that was seen behind the last chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netfw.host.packets import cookie_of
+from netfw.ir.names import Family
+from netfw.traverse.packet import PORT_PROTOCOLS
+from netfw.traverse.traversal import Addressing
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """Where a probe was seen behind the last chain: at a far end, or delivered (empty name)."""
+
+    interface: str
+    addressing: Addressing
+    mark: int | None
+
+
+def identify(family: Family, data: bytes) -> tuple[int | None, Addressing]:
+    """The number that a packet carries, from its IP header on (None: it is none of ours), and its
+    addresses and ports."""
+    if family is Family.IPV4:
+        length, protocol, at, size = (data[0] & 15) * 4, data[9], 12, 4
+    else:
+        length, protocol, at, size = 40, data[6], 8, 16
+    network, transport = data[:length], data[length:]
+    number = cookie_of(family, network, transport)
+    ports = (0, 0)
+    if protocol in PORT_PROTOCOLS:
+        ports = (
+            int.from_bytes(transport[0:2], "big"),
+            int.from_bytes(transport[2:4], "big"),
+        )
+    source = int.from_bytes(data[at : at + size], "big")
+    destination = int.from_bytes(data[at + size : at + 2 * size], "big")
+    return number, Addressing(source, ports[0], destination, ports[1])
