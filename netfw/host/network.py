@@ -168,15 +168,6 @@ class Network:
 
         self.namespace.call(write)
 
-    def keep_connections(self, seconds: int) -> None:
-        """Let connection tracking forget nothing for so long, where it is loaded by now."""
-
-        def write() -> None:
-            for path in Path("/proc/sys/net/netfilter").glob("nf_conntrack_*timeout*"):
-                path.write_text(f"{seconds}\n", encoding="ascii")
-
-        self.namespace.call(write)
-
     @contextmanager
     def _doing(self, what: str) -> Iterator[None]:
         """Turn the kernel's refusal into an error of ours."""
@@ -191,3 +182,13 @@ class Network:
                     place, "this kernel cannot do that", "load the kernel's module veth"
                 ) from None
             raise HostError.at(place, str(error.args[-1])) from None
+
+
+def keep_connections(namespace: Namespace, seconds: int) -> None:
+    """Let connection tracking forget nothing for so long, where it is loaded by now."""
+
+    def write() -> None:
+        for path in Path("/proc/sys/net/netfilter").glob("nf_conntrack_*timeout*"):
+            path.write_text(f"{seconds}\n", encoding="ascii")
+
+    namespace.call(write)

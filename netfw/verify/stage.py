@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from netfw.host.inject import FarEnd, LocalSender
 from netfw.host.local_receiver import LocalReceiver
 from netfw.host.namespace import Namespace
-from netfw.host.network import Network
+from netfw.host.network import Network, keep_connections
 from netfw.host.packets import PacketBuilder
 from netfw.host.routing import load_routing
 from netfw.host.sighting import Sighting, identify
@@ -65,7 +65,7 @@ class Stage:
     def _set_up(self, layout: Layout) -> None:
         enter = self._stack.enter_context
         self.firewall = enter(Namespace("firewall"))
-        network = self._network = enter(Network(self.firewall))
+        network = enter(Network(self.firewall))
         for name, value in _SYSCTLS.items():
             network.set_sysctl(name, value)
         network.bring_up("lo")
@@ -116,7 +116,7 @@ class Stage:
     def keep_connections(self) -> None:
         """Make connections outlive the run, however long it takes; call it when the rules are
         loaded, which may have loaded connection tracking."""
-        self._network.keep_connections(_LONGEST_RUN)
+        keep_connections(self.firewall, _LONGEST_RUN)
 
     def build(self, probe: Probe) -> bytes:
         """The probe's packet as bytes."""
