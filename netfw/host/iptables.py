@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-import re
-
-from netfw.errors import CapabilityError, HostError
+from netfw.errors import ConflictError, HostError
+from netfw.host.iptables_failure import failure_of
 from netfw.host.namespace import Namespace
 from netfw.host.nft_sets import tables_with_sets
-from netfw.host.run import Completed, run
+from netfw.host.run import run
+from netfw.host.saved_text import PREFIX, save_program
+from netfw.host.xtables_lock import lock_holder
 from netfw.ir.names import Backend, Family, TableName
 
-_PREFIX = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 _INCOMPATIBLE = "is incompatible, use 'nft' tool"
-_NOISE = re.compile(r"^(ip6?tables\S* v\S+ \(\w+\): )+|\s*Try `\S+ -h' or .* information\.$")
-"""What the programs say with every error: their names and where to find help."""
-_LINE = re.compile(r"\bline:? (\d+)")
-_WAIT = ("-w", "10")
-"""Wait up to 10 seconds for the legacy programs' lock, which is the namespace's own
+WAIT = 10
+"""Seconds to wait for the legacy programs' lock, which is the namespace's own
 (``Namespace.lock_path``) where the program knows XTABLES_LOCKFILE, and else the machine's."""
+_LOADING = 300.0
+"""Seconds that a program may need: a thousand times what ten thousand rules take."""
+_BUSY = 4
+"""RESOURCE_PROBLEM in include/xtables.h: the lock was not to be had."""
 
 
 def restore(
-    namespace: Namespace, backend: Backend, family: Family, text: str, *, keep: bool = False
+    namespace: Namespace | None,
+    backend: Backend,
+    family: Family,
+    text: str,
+    *,
+    keep: bool = False,
+    wait: int = WAIT,
 ) -> None:
     """Load ``iptables-restore`` input; ``keep`` leaves what is not named in it (``--noflush``).
 
-    Raises HostError with what the program said, CapabilityError where this machine cannot.
+    Waits for the lock for ``wait`` seconds, 1 or more. Raises RefusedError with what the program
+    said, ConflictError where somebody else keeps the lock, CapabilityError where this machine
+    cannot.
     """
-    argv = [f"{_PREFIX[family]}-{backend}-restore", *_WAIT]
+    argv = [f"{PREFIX[family]}-{backend}-restore", "-w", str(wait)]
     if keep:
         argv.append("--noflush")
-    done = run(argv, stdin=text, namespace=namespace, check=False)
+    done = run(argv, stdin=text, namespace=namespace, check=False, timeout=wait + _LOADING)
+    if done.status == _BUSY and "xtables lock" in done.stderr:
+        holder = lock_holder(namespace.lock_path if namespace is not None else "")
+        raise ConflictError.at(
+            f"{backend} {family}",
+            f"{holder or 'another program'} holds the xtables lock, for {wait} seconds by now",
+            "try again when it has ended",
+        )
     if done.status != 0:
-        raise _failure(done, backend, family, text)
+        raise failure_of(done, backend, family, text)
 
 
 def save(namespace: Namespace, backend: Backend, family: Family) -> str:
@@ -41,9 +57,9 @@ def save(namespace: Namespace, backend: Backend, family: Family) -> str:
     Raises HostError also where nft rules of others cannot be shown: the program then exits with
     0 and says so in a comment only, or, where rules use sets, says nothing.
     """
-    done = run([f"{_PREFIX[family]}-{backend}-save"], namespace=namespace, check=False)
+    done = run([save_program(backend, family)], namespace=namespace, check=False)
     if done.status != 0:
-        raise _failure(done, backend, family, "")
+        raise failure_of(done, backend, family, "")
     by_others = set()
     if backend is Backend.NFT:
         by_others = tables_with_sets(namespace, family) & {table.value for table in TableName}
@@ -59,29 +75,3 @@ def save(namespace: Namespace, backend: Backend, family: Family) -> str:
 def version(backend: Backend) -> str:
     """What the program says of its version: ``iptables v1.8.9 (nf_tables)``."""
     return run([f"iptables-{backend}", "--version"]).stdout.strip()
-
-
-def _failure(done: Completed, backend: Backend, family: Family, text: str) -> HostError:
-    said = _NOISE.sub("", " ".join(done.stderr.split())) or f"exit status {done.status}"
-    lines = text.splitlines()
-    for number in map(int, _LINE.findall(said)):
-        # a table is refused as a whole at its COMMIT: then the line says nothing
-        if 0 < number <= len(lines) and lines[number - 1] != "COMMIT":
-            said += f"; line {number}: {lines[number - 1]}"
-            break
-    lacking = (
-        "can't initialize",
-        "unable to initialize",
-        "Could not fetch rule set",
-        "Protocol not supported",
-        "Table does not exist",
-        "Failed to initialize nft",
-        "No such file or directory",
-    )
-    if any(words in said for words in lacking):
-        return CapabilityError.at(
-            f"{backend} {family}",
-            f"this kernel cannot load the rules: {said}",
-            "load the kernel's netfilter modules, or choose the other --backend",
-        )
-    return HostError.at(f"{backend} {family}", said)

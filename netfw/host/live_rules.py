@@ -1,9 +1,4 @@
-"""The rules of a live host: both backends, and what else stands at the hooks. Only looks.
-
-``iptables-legacy-save`` opens the tables of /proc/net/ip_tables_names alone, and creates none
-where that is empty (``iptables-legacy -S`` would); ``iptables-nft-save -t`` is asked for tables
-that nf_tables holds already.
-"""
+"""The rules of a live host: both backends, and what else stands at the hooks. Only looks."""
 
 from __future__ import annotations
 
@@ -11,21 +6,18 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 
 from netfw.errors import CapabilityError
 from netfw.facts.iptables_save import parse_ruleset
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.netlink import DUMP, attributes_of, dump, open_netfilter, request
 from netfw.host.nft_sets import tables_with_sets
-from netfw.host.run import run
+from netfw.host.saved_text import legacy_text, nft_text, save_program
 from netfw.ir.names import BUILTIN_CHAINS, Backend, Family, Hook, TableName
 from netfw.ir.ruleset import Ruleset
 from netfw.traverse.hooks import SECURITY_PRIORITY
 from netfw.traverse.other_hooks import OtherChain
 
-_PREFIX = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
-_NAMES_FILE = {Family.IPV4: "ip_tables_names", Family.IPV6: "ip6_tables_names"}
 _GET_TABLE, _GET_CHAIN, _GET_RULE = 10 << 8 | 1, 10 << 8 | 4, 10 << 8 | 7
 """NFNL_SUBSYS_NFTABLES and NFT_MSG_* in linux/netfilter/nf_tables.h, as are the attributes."""
 _TABLE_NAME, _TABLE_FLAGS = 1, 2
@@ -89,17 +81,18 @@ def read_rules(namespace: LiveNamespace, family: Family) -> LiveRules:
     rulesets = {}
     # first, since it is netlink that says whether we may look at all
     found = _nf_tables(namespace)
-    text = _legacy_text(namespace, family)
+    entered = None if namespace.is_own else namespace
+    text = legacy_text(entered, family)
     if text:
-        name = f"{_PREFIX[family]}-legacy-save"
+        name = save_program(Backend.LEGACY, family)
         rulesets[Backend.LEGACY] = parse_ruleset(text, family, name)
     own, unreadable = _own_tables(namespace, family, found)
     if own:
         tables = [
             parse_ruleset(
-                _nft_text(namespace, family, table),
+                nft_text(entered, family, table),
                 family,
-                f"{_PREFIX[family]}-nft-save -t {table}",
+                f"{save_program(Backend.NFT, family)} -t {table}",
             ).tables
             for table in own
         ]
@@ -138,10 +131,11 @@ def saved_tables(namespace: LiveNamespace) -> list[SavedTable]:
     Raises HostError.
     """
     found = _nf_tables(namespace)
+    entered = None if namespace.is_own else namespace
     saved = [
         SavedTable(part.partition("\n")[0][1:], family, Backend.LEGACY, part)
         for family in Family
-        for part in reversed(list(_parts(_legacy_text(namespace, family))))
+        for part in reversed(list(_parts(legacy_text(entered, family))))
     ]
     readable = {
         (_OWN_FAMILY[family], table.value): (family, table)
@@ -156,7 +150,7 @@ def saved_tables(namespace: LiveNamespace) -> list[SavedTable]:
             full = f"{names.get(number, number)} {name}"
             saved.append(SavedTable(full, of_nft.get(number), None))
         else:
-            saved.append(SavedTable(name, own[0], Backend.NFT, _nft_text(namespace, *own)))
+            saved.append(SavedTable(name, own[0], Backend.NFT, nft_text(entered, *own)))
     return saved
 
 
@@ -172,32 +166,6 @@ def _parts(text: str) -> Iterator[str]:
             lines = []
 
 
-def _legacy_text(namespace: LiveNamespace, family: Family) -> str:
-    def names() -> str:
-        try:
-            path = Path("/proc/thread-self/net") / _NAMES_FILE[family]
-            return path.read_text(encoding="ascii")
-        except FileNotFoundError:
-            return ""
-        except PermissionError:
-            raise CapabilityError.at(
-                namespace.name, "its rules may not be read", "run as root"
-            ) from None
-
-    if not namespace.call(names).split():
-        return ""
-    return _run(namespace, f"{_PREFIX[family]}-legacy-save")
-
-
-def _nft_text(namespace: LiveNamespace, family: Family, table: TableName) -> str:
-    return _run(namespace, f"{_PREFIX[family]}-nft-save", "-t", table.value)
-
-
-def _run(namespace: LiveNamespace, *argv: str) -> str:
-    """What a program prints there; where we are already there, nothing needs to be entered."""
-    return run(argv, namespace=None if namespace.is_own else namespace).stdout
-
-
 def _own_tables(
     namespace: LiveNamespace, family: Family, found: _NfTables
 ) -> tuple[list[TableName], frozenset[str]]:
@@ -207,10 +175,11 @@ def _own_tables(
     if not here:
         return [], frozenset()
     with_sets = tables_with_sets(namespace, family)
+    entered = None if namespace.is_own else namespace
     readable, unreadable = [], set()
     for table in here:
         is_ours = table.value not in with_sets and _is_of_iptables(table, own, found)
-        if is_ours and _NOT_SHOWN not in _nft_text(namespace, family, table):
+        if is_ours and _NOT_SHOWN not in nft_text(entered, family, table):
             readable.append(table)
         else:
             unreadable.add(table.value)

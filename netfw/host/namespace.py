@@ -108,6 +108,11 @@ class Namespace:
         self.close()
 
 
+def call_in(namespace: Namespace | None, function: Callable[[], T]) -> T:
+    """Run a function inside a namespace; None is the one that we are in."""
+    return function() if namespace is None else namespace.call(function)
+
+
 def _namespace_number(path: str) -> int:
     return os.stat(path).st_ino
 

@@ -11,7 +11,7 @@ import socket
 import struct
 
 from netfw.errors import HostError
-from netfw.host.namespace import Namespace
+from netfw.host.namespace import Namespace, call_in
 
 NETLINK_NETFILTER = 12
 _HEADER = struct.Struct("=IHHII")
@@ -30,15 +30,16 @@ _MEMINFO_DROPS = 8
 """Place in the answer (SK_MEMINFO_DROPS in linux/sock_diag.h)."""
 
 
-def open_netfilter(namespace: Namespace, receive_buffer: int = 0) -> socket.socket:
-    """A netfilter netlink socket in a namespace; ``receive_buffer`` in bytes (0: the default)."""
+def open_netfilter(namespace: Namespace | None, receive_buffer: int = 0) -> socket.socket:
+    """A netfilter netlink socket in a namespace (None: where we are); ``receive_buffer`` in bytes
+    (0: the default)."""
 
     def make() -> socket.socket:
         made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
         made.bind((0, 0))
         return made
 
-    made = namespace.call(make)
+    made = call_in(namespace, make)
     made.settimeout(_PATIENCE)
     if receive_buffer:
         set_receive_buffer(made, receive_buffer)

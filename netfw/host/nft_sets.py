@@ -16,7 +16,7 @@ _SET_TABLE = 1
 _FAMILIES = {Family.IPV4: 2, Family.IPV6: 10}
 
 
-def tables_with_sets(namespace: Namespace, family: Family) -> set[str]:
+def tables_with_sets(namespace: Namespace | None, family: Family) -> set[str]:
     """The names of a family's tables that hold sets, anonymous ones included.
 
     Source: linux/netfilter/nf_tables.h (NFT_MSG_GETSET). Raises OSError where the kernel has no

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from netfw.errors import HostError
+import re
+
 from netfw.host.namespace import Namespace
+from netfw.host.refused import RefusedError
 from netfw.host.run import run
 from netfw.ir.names import Family
 
+_LINE = re.compile(r"Command failed -:(\d+)")
 
-def load_routing(namespace: Namespace, family: Family, text: str) -> None:
-    """Load lines for ``ip -batch``; raises HostError with what ``ip`` says."""
+
+def load_routing(namespace: Namespace | None, family: Family, text: str) -> None:
+    """Load lines for ``ip -batch``, which takes one by one; raises RefusedError with what ``ip``
+    says of the first that it does not take: those before it stay."""
     if not text:
         return
     done = run(
         ["ip", f"-{family.value}", "-batch", "-"], stdin=text, namespace=namespace, check=False
     )
     if done.status != 0:
-        said = " ".join(done.stderr.split()) or f"exit status {done.status}"
-        raise HostError.at(f"{namespace.name}: ip -{family.value} -batch", said)
+        found = _LINE.search(done.stderr)
+        said = " ".join(_LINE.sub("", done.stderr).split()) or f"exit status {done.status}"
+        line = text.splitlines()[int(found[1]) - 1] if found else ""
+        place = f"ip -{family.value} -batch" if namespace is None else namespace.name
+        raise RefusedError.of_line(place, f"{said}; {line}" if line else said, line)

@@ -1,7 +1,7 @@
 """The one door to other programs.
 
 No child outlives us for long: each reads its input to the end and writes to a pipe of ours, and
-waits for no lock that others hold, since every namespace has its own.
+waits for a lock that others hold only as long as it is told to.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class SavedTable:
+class TableParts:
     """One table, taken apart.
 
     ``counts`` are by identity, where counters were printed: of all rules that have it in this
@@ -60,7 +60,7 @@ def read_saved(
     family: Family,
     file: str,
     recorded: Mapping[tuple[Family, TableName], OwnTable] | None = None,
-) -> dict[TableName, SavedTable]:
+) -> dict[TableName, TableParts]:
     """Take apart the tables of one family, with or without counters.
 
     A chain of our prefix is ours unless it holds rules, none of which has our comment; one of
@@ -155,7 +155,7 @@ class _Draft:
         before = self.counts.get(found[1], Count())
         self.counts[found[1]] = before + Count(int(packets), int(octets))
 
-    def finished(self, recorded: Collection[str]) -> SavedTable:
+    def finished(self, recorded: Collection[str]) -> TableParts:
         chains = {name: tuple(rules) for name, rules in self.chains.items()}
         namesakes = {
             name: rules
@@ -182,7 +182,7 @@ class _Draft:
             namesakes,
         )
         calls = {hook: tuple(texts) for hook, texts in self.calls.items()}
-        return SavedTable(OwnTable(own, calls), foreign, self.counts)
+        return TableParts(OwnTable(own, calls), foreign, self.counts)
 
 
 def _references(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from netfw.compiler.pipeline import compile_policy
 from netfw.errors import FactError
 from netfw.ir.names import Family, TableName
 from netfw.plan.own import OwnTable, own_of
-from netfw.plan.own_saved import Count, SavedTable, read_saved
+from netfw.plan.own_saved import Count, TableParts, read_saved
 from netfw.render.restore import render_ruleset
 from tests.golden.cases import CASES, policy_of
 
@@ -44,7 +44,7 @@ COMMIT
 """
 
 
-def filter_of(text: str, recorded: OwnTable | None = None) -> SavedTable:
+def filter_of(text: str, recorded: OwnTable | None = None) -> TableParts:
     known = {} if recorded is None else {(Family.IPV4, TableName.FILTER): recorded}
     return read_saved(text, Family.IPV4, "saved", known)[TableName.FILTER]
 

@@ -1,0 +1,123 @@
+"""What a host holds of ours, and what others have beside it. Only looks; creates no table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from netfw.errors import ConflictError, HostError
+from netfw.host.ipsets import saved_sets
+from netfw.host.namespace import Namespace
+from netfw.host.nft_chains import chains_of
+from netfw.host.nft_sets import tables_with_sets
+from netfw.host.own_routing import read_routing
+from netfw.host.saved_text import legacy_text, nft_text, save_program
+from netfw.host.sysctl import read_settings
+from netfw.ir.names import Backend, Family, TableName
+from netfw.ir.ruleset import OWN_CHAIN_PREFIX
+from netfw.plan.foreign import Foreign
+from netfw.plan.own import Own, OwnTable
+from netfw.plan.own_saved import Count, TableParts, read_saved
+from netfw.plan.own_sets import SavedSets, read_saved_sets
+from netfw.plan.set_text import sets_named
+
+_NOT_SHOWN = re.compile(r"^# Table `(\w+)' is incompatible", re.MULTILINE)
+Place = tuple[Family, TableName]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The tables of a backend, both families."""
+
+    tables: Mapping[Place, TableParts]
+    unreadable: frozenset[Place] = field(default_factory=frozenset)
+    inexact: frozenset[Place] = field(default_factory=frozenset)
+
+
+def read_own(
+    backend: Backend, namespace: Namespace | None = None, recorded: Own | None = None
+) -> tuple[Own, Foreign]:
+    """What of ours a host holds in a backend, and others' part of it.
+
+    ``recorded`` is what netfw put there as far as it knows, of one entry of its history or of
+    several: routing and sysctls are looked for if they are in it, since the host does not say
+    whose they are; sysctls with the values that they have now. A chain of our prefix that holds
+    nothing of ours is ours if it is in it.
+
+    Raises HostError with what a program said, CapabilityError where one is missing or we may not
+    look, ConflictError where something of ours stands in a table that iptables cannot show, and
+    FactError for what was printed that netfw cannot read.
+    """
+    known = recorded or Own()
+    rules = _read_rules(backend, namespace, known, counters=False)
+    tables = {place: table.own for place, table in rules.tables.items() if not table.own.is_empty}
+    sets = _read_sets(namespace, tables)
+    routing = {
+        family: lines
+        for family, wanted in known.routing.items()
+        if (lines := read_routing(namespace, family, wanted))
+    }
+    own = Own(tables, sets.own, routing, read_settings(known.settings, namespace))
+    others = {place: table.foreign for place, table in rules.tables.items()}
+    return own, Foreign(others, rules.unreadable, rules.inexact, sets.lists)
+
+
+def read_counts(
+    backend: Backend, namespace: Namespace | None = None
+) -> dict[Place, Mapping[str, Count]]:
+    """What the kernel has counted, by the identity of rules of ours. Raises as ``read_own``."""
+    rules = _read_rules(backend, namespace, Own(), counters=True)
+    return {place: table.counts for place, table in rules.tables.items() if table.counts}
+
+
+def _read_rules(
+    backend: Backend, namespace: Namespace | None, recorded: Own, *, counters: bool
+) -> _Rules:
+    tables: dict[Place, TableParts] = {}
+    unreadable: set[Place] = set()
+    inexact: set[Place] = set()
+    for family in Family:
+        if backend is Backend.LEGACY:
+            text = legacy_text(namespace, family, counters=counters)
+        else:
+            text = nft_text(namespace, family, counters=counters)
+            unreadable |= set(_not_shown(namespace, family, text))
+        saved = read_saved(text, family, save_program(backend, family), recorded.tables)
+        tables |= {(family, name): table for name, table in saved.items()}
+        if backend is Backend.NFT and saved:
+            with_sets = tables_with_sets(namespace, family)
+            inexact |= {(family, name) for name in saved if name.value in with_sets}
+    return _Rules(tables, frozenset(unreadable), frozenset(inexact))
+
+
+def _not_shown(namespace: Namespace | None, family: Family, text: str) -> Iterator[Place]:
+    """Tables that iptables-nft names but does not show. Raises ConflictError where something of
+    ours is in one."""
+    for name in _NOT_SHOWN.findall(text):
+        table = TableName(name)
+        if any(
+            chain.startswith(OWN_CHAIN_PREFIX) for chain in chains_of(namespace, family, table)
+        ):
+            nft = "ip" if family is Family.IPV4 else "ip6"
+            raise ConflictError.at(
+                f"{family} table {table}",
+                "somebody put rules of nftables beside netfw's, and iptables does not show them",
+                f"find them with 'nft list table {nft} {table}' and take them out",
+            )
+        yield family, table
+
+
+def _read_sets(namespace: Namespace | None, tables: Mapping[Place, OwnTable]) -> SavedSets:
+    try:
+        text = saved_sets(namespace)
+    except HostError:
+        # no program, or none of the kernel's part of it: then there are no sets
+        if any(_asks_sets(table) for table in tables.values()):
+            raise
+        return SavedSets()
+    return read_saved_sets(text, "ipset save")
+
+
+def _asks_sets(table: OwnTable) -> bool:
+    return any(sets_named(text) for rules in table.chains.values() for text in rules)

@@ -1,0 +1,255 @@
+"""Steps on the kernel: what cannot be loaded is refused with its rule and place."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from netfw.compiler.pipeline import compile_policy
+from netfw.compiler.source_map import SourceMap
+from netfw.errors import ConflictError, HostError, Where
+from netfw.host.ipsets import load_sets
+from netfw.host.iptables import restore
+from netfw.host.loader import take, try_out
+from netfw.host.namespace import Namespace
+from netfw.host.network import Network
+from netfw.host.own_host import read_own
+from netfw.host.refused import RefusedError
+from netfw.host.run import run
+from netfw.host.sysctl import read_settings
+from netfw.ir.names import Backend, Family, TableName
+from netfw.ir.ruleset import Origin
+from netfw.plan.own import Own, OwnTable, own_of
+from netfw.plan.plan import plan
+from netfw.plan.step import LoadRouting, LoadSets, LoadTable, WriteSetting
+from tests.golden.cases import policy_of
+
+pytestmark = pytest.mark.kernel
+each_backend = pytest.mark.parametrize("backend", Backend, ids=str)
+each_family = pytest.mark.parametrize("family", Family, ids=str)
+
+NOTHING = LoadTable(Family.IPV4, TableName.FILTER, "*filter\nCOMMIT\n")
+HOLD = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(); input()"
+MATCH = '-m comment --comment "netfw:public/web"'
+ORIGINS = SourceMap((Origin(Where("policy.yaml", 12, 5), "public/web"),))
+ROUTING = {
+    Family.IPV4: """\
+route replace default via 192.0.2.1 dev up table 100
+route replace 198.51.100.0/24 dev up table 100 metric 7
+route replace unreachable default table 100 metric 4294967295
+route replace unreachable default table 101
+rule add preference 30000 fwmark 0x100000/0xff00000 lookup main suppress_prefixlength 0
+rule add preference 30001 fwmark 0x100000/0xff00000 lookup 100
+rule add preference 30001 fwmark 0x200000/0xff00000 lookup 101
+""",
+    Family.IPV6: """\
+route replace default via 2001:db8::1 dev up table 100
+route replace 2001:db8:7::/48 dev up table 100 metric 7
+route replace unreachable default table 100 metric 4294967295
+route replace unreachable default table 101
+rule add preference 30000 fwmark 0x100000/0xff00000 lookup main suppress_prefixlength 0
+rule add preference 30001 fwmark 0x100000/0xff00000 lookup 100
+rule add preference 30001 fwmark 0x200000/0xff00000 lookup 101
+""",
+}
+
+
+@pytest.fixture
+def host() -> Iterator[Namespace]:
+    """A host with an interface that leads out."""
+    with Namespace("host") as made, Namespace("peer") as peer:
+        with Network(made) as network, Network(peer) as far:
+            network.add_cable("up", "02:00:00:00:00:01", far, "far", "02:00:00:00:00:02")
+            network.bring_up("lo")
+            network.bring_up("up")
+            far.bring_up("far")
+            network.add_address("up", Family.IPV4, 0xC0000202, 24)
+            network.add_address("up", Family.IPV6, 0x20010DB8 << 96 | 2, 64)
+        yield made
+
+
+@pytest.fixture
+def held(host: Namespace) -> Iterator[subprocess.Popen[str]]:
+    """Somebody who holds the host's xtables lock until a line is written to him."""
+    with subprocess.Popen(
+        ["python3", "-c", HOLD, host.lock_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_who_keeps_the_lock_too_long_is_named(
+    host: Namespace, held: subprocess.Popen[str]
+) -> None:
+    with pytest.raises(ConflictError) as caught:
+        take(NOTHING, Backend.LEGACY, host, wait=1)
+    assert str(caught.value).startswith(
+        f"legacy IPv4: process {held.pid} (python3) holds the xtables lock, for 1 seconds by now"
+    )
+
+
+def test_a_lock_that_is_let_go_in_time_is_waited_for(
+    host: Namespace, held: subprocess.Popen[str]
+) -> None:
+    assert held.stdin is not None
+    held.stdin.write("\n")
+    held.stdin.close()
+    take(NOTHING, Backend.LEGACY, host, wait=10)
+
+
+def test_nf_tables_has_no_lock_to_wait_for(host: Namespace, held: subprocess.Popen[str]) -> None:
+    take(NOTHING, Backend.NFT, host, wait=1)
+    assert held.poll() is None
+
+
+@each_backend
+def test_a_set_that_others_ask_is_not_destroyed_and_the_rest_is(
+    backend: Backend, host: Namespace
+) -> None:
+    load_sets(host, "create NETFW-4-a hash:ip\ncreate NETFW-4-b hash:ip\n")
+    rule = "-A INPUT -m set --match-set NETFW-4-b src -j DROP"
+    restore(host, backend, Family.IPV4, f"*filter\n{rule}\nCOMMIT\n")
+    with pytest.raises(ConflictError) as caught:
+        load_sets(host, "destroy NETFW-4-a\ndestroy NETFW-4-b\n", patience=0.1)
+    assert "set NETFW-4-b: it cannot be destroyed" in str(caught.value)
+    assert list(read_own(backend, host)[0].sets) == ["NETFW-4-b"]
+
+
+@each_backend
+def test_a_set_is_destroyed_right_after_the_rule_that_asked_it(
+    backend: Backend, host: Namespace
+) -> None:
+    """nf_tables lets it go somewhat later."""
+    for _ in range(20):
+        load_sets(host, "create NETFW-4-a hash:ip\n")
+        rule = "-A INPUT -m set --match-set NETFW-4-a src -j DROP"
+        restore(host, backend, Family.IPV4, f"*filter\n{rule}\nCOMMIT\n")
+        restore(host, backend, Family.IPV4, "*filter\n-F INPUT\nCOMMIT\n", keep=True)
+        take(LoadSets("destroy NETFW-4-a\n"), backend, host)
+
+
+def test_a_line_that_ipset_refuses_is_named(host: Namespace) -> None:
+    text = "create NETFW-4-a hash:ip\nadd NETFW-4-a 192.0.2.1/33\n"
+    with pytest.raises(RefusedError) as caught:
+        take(LoadSets(text, "set NETFW-4-a"), Backend.NFT, host)
+    assert caught.value.line == "add NETFW-4-a 192.0.2.1/33"
+    assert str(caught.value).startswith("set NETFW-4-a: ")
+
+
+@each_family
+def test_routing_is_read_back_as_far_as_it_is_there(family: Family, host: Namespace) -> None:
+    lines = tuple(ROUTING[family].splitlines())
+    recorded = Own(routing={family: lines})
+    assert read_own(Backend.NFT, host, recorded)[0].is_empty
+    take(LoadRouting(family, ROUTING[family]), Backend.NFT, host)
+    assert read_own(Backend.NFT, host, recorded)[0].routing == {family: lines}
+    for gone in ("rule del preference 30000", "route del unreachable default table 101"):
+        run(["ip", f"-{family.value}", *gone.split()], namespace=host)
+    assert read_own(Backend.NFT, host, recorded)[0].routing == {
+        family: tuple(line for line in lines if "30000" not in line and "101" not in line)
+        + lines[6:]
+    }
+    run(["ip", "link", "del", "dev", "up"], namespace=host)
+    left = read_own(Backend.NFT, host, recorded)[0].routing[family]
+    assert left == (lines[2], *lines[5:])
+
+
+@each_family
+def test_routing_that_is_not_recorded_is_not_ours(family: Family, host: Namespace) -> None:
+    take(LoadRouting(family, ROUTING[family]), Backend.NFT, host)
+    like = "rule add preference 30001 fwmark 0x100000/0xf00000 lookup 100"
+    other = "route replace default via 192.0.2.9 dev up table 100"
+    assert read_own(Backend.NFT, host)[0].is_empty
+    recorded = Own(routing={family: (like, other)})
+    assert read_own(Backend.NFT, host, recorded)[0].is_empty
+
+
+def test_a_line_that_ip_refuses_is_named(host: Namespace) -> None:
+    text = "rule add preference 30001 fwmark 0x1/0xf lookup 100\nroute replace default dev no\n"
+    with pytest.raises(RefusedError) as caught:
+        take(LoadRouting(Family.IPV4, text), Backend.NFT, host)
+    assert caught.value.line == "route replace default dev no"
+    assert str(caught.value) == (
+        'IPv4 routing: Cannot find device "no"; route replace default dev no'
+    )
+
+
+def test_a_sysctl_is_written_and_read_in_the_namespace(host: Namespace) -> None:
+    name = "net/ipv4/conf/up/rp_filter"
+    outside = Path("/proc/sys/net/ipv4/conf/all/rp_filter").read_text()
+    for value in ("2", "0"):
+        take(WriteSetting(name, value), Backend.NFT, host)
+        recorded = Own(settings={name: "1", "net/ipv4/conf/gone/rp_filter": "2"})
+        assert read_own(Backend.NFT, host, recorded)[0].settings == {name: value}
+        assert read_settings([name], host) == {name: value}
+    assert Path("/proc/sys/net/ipv4/conf/all/rp_filter").read_text() == outside
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("net/ipv4/conf/gone/rp_filter", "2", "this host has none of this name"),
+        ("net/ipv4/conf/up/rp_filter", "much", "'much' cannot be written: Invalid argument"),
+        ("../net", "1", "this is no path below /proc/sys"),
+    ],
+)
+def test_a_sysctl_that_cannot_be_written_is_named(
+    name: str, value: str, message: str, host: Namespace
+) -> None:
+    with pytest.raises(HostError) as caught:
+        take(WriteSetting(name, value), Backend.NFT, host)
+    assert str(caught.value).startswith(f"sysctl {name}: {message}")
+
+
+def own_with(table: TableName, *rules: str) -> Own:
+    """A chain of ours with rules, called from INPUT."""
+    call = '-m comment --comment "netfw:hook/input" -j NETFW-INPUT'
+    each = OwnTable({"NETFW-INPUT": rules}, {"INPUT": (call,)})
+    return Own({(Family.IPV4, table): each})
+
+
+@each_backend
+def test_a_rule_that_only_the_kernel_refuses_is_found_before_the_host_is_touched(
+    backend: Backend,
+) -> None:
+    rules = [f"-s 192.0.2.{number}/32 {MATCH} -j ACCEPT" for number in range(100)]
+    # no answer is possible in mangle, which iptables does not know
+    refused = f"-p tcp {MATCH} -j REJECT --reject-with icmp-port-unreachable"
+    own = own_with(TableName.MANGLE, *rules[:70], refused, *rules[70:])
+    with pytest.raises(RefusedError) as caught:
+        try_out(own, backend, ORIGINS)
+    assert caught.value.line == f"-A NETFW-INPUT {refused}"
+    assert str(caught.value).startswith(
+        "policy.yaml:12:5: rule 'public/web' is refused (IPv4 table mangle): "
+    )
+
+
+@each_backend
+def test_a_rule_that_iptables_refuses_is_found_too(backend: Backend) -> None:
+    rule = f"-p tcp -m tcp --dport 70000 {MATCH} -j ACCEPT"
+    with pytest.raises(RefusedError) as caught:
+        try_out(own_with(TableName.FILTER, rule), backend, ORIGINS)
+    assert "policy.yaml:12:5: rule 'public/web' is refused" in str(caught.value)
+    with pytest.raises(RefusedError, match=r"^IPv4 table filter: "):
+        try_out(own_with(TableName.FILTER, rule), backend)
+
+
+@each_backend
+@pytest.mark.parametrize("case", ["20-router", "80-folded", "140-two-uplinks", "30-nothing"])
+def test_what_was_tried_out_is_what_a_host_gives_back(
+    case: str, backend: Backend, host: Namespace
+) -> None:
+    wanted = own_of(compile_policy(policy_of(case)), {})
+    tried = try_out(wanted, backend)
+    assert plan(tried, Own(wanted.tables, wanted.sets)).steps == ()
+    for step in plan(Own(), tried).steps:
+        take(step, backend, host)
+    assert read_own(backend, host)[0].tables == tried.tables
