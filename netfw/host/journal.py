@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 
 from netfw.errors import HostError
 from netfw.host.clock import utc_now
 from netfw.host.state_folder import StateFolder
 
+_log = logging.getLogger("netfw")
 KEPT = 500
 """Events that are kept."""
 _NAME, _KIND = "journal.json", "journal"
@@ -39,9 +41,15 @@ def read_events(state: StateFolder) -> list[Event]:
 
 
 def note(state: StateFolder, number: int, what: str, text: str = "") -> None:
-    """Add an event; raises HostError. The folder's lock is needed."""
-    events = [*read_events(state), Event(utc_now(), number, what, text)]
-    state.write(_NAME, _KIND, [asdict(event) for event in events[-KEPT:]])
+    """Add an event. The folder's lock is needed.
+
+    What happened has happened: where it cannot be written down, that is said and no error.
+    """
+    try:
+        events = [*read_events(state), Event(utc_now(), number, what, text)]
+        state.write(_NAME, _KIND, [asdict(event) for event in events[-KEPT:]])
+    except HostError as error:
+        _log.warning("entry %d is %s, which is not in the journal: %s", number, what, error)
 
 
 def _event(data: object) -> Event:

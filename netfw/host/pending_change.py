@@ -100,9 +100,17 @@ def confirm_change(state: StateFolder) -> Pending:
             f"the machine was started again before change {pending.number} was confirmed",
             "apply it again",
         )
+    keep_change(state, pending)
+    return pending
+
+
+def keep_change(state: StateFolder, pending: Pending) -> None:
+    """Keep a change that the caller has begun or looked at, without a question.
+
+    Raises ConflictError where somebody was faster. The lock of the folder is needed.
+    """
     if not state.rename(PENDING, CONFIRMED):
         raise _too_late(state, pending.number)
-    return pending
 
 
 def claim_undo(state: StateFolder) -> bool:

@@ -117,11 +117,14 @@ class StateFolder:
         except OSError as error:
             raise refused(path, "cannot be read", error) from None
 
-    def sweep(self) -> None:
-        """Remove files that somebody was writing who was ended. The folder's lock is needed."""
+    def sweep(self, start: str = UNFINISHED) -> None:
+        """Remove files whose names begin like this: what somebody was writing who was ended.
+
+        Raises HostError. The folder's lock is needed.
+        """
         for folder in (".", HISTORY):
             for name in self.names(folder):
-                if name.startswith(UNFINISHED):
+                if name.startswith(start):
                     self.remove(f"{folder}/{name}")
 
     def _sync(self, path: Path) -> None:

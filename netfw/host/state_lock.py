@@ -20,6 +20,8 @@ PATIENCE = 10.0
 LOCK = "lock"
 GUARD_LOCK = "guard.lock"
 """The lock that a guard holds as long as it lives."""
+GUARD_LINE = "guard.line."
+"""What the names of the lines to guards begin with, which go with them unless they are killed."""
 _PID_WIDTH = 10
 
 
@@ -70,12 +72,14 @@ class StateLock:
 
 @contextmanager
 def locked(state: StateFolder, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold the lock of a folder, and remove what was half written when somebody was ended.
+    """Hold the lock of a folder, and remove what is left of those who were ended.
 
     Raises ConflictError where another process holds it for longer than ``patience`` seconds.
     """
     with take_lock(state, patience):
         state.sweep()
+        if not is_held(state, GUARD_LOCK):
+            state.sweep(GUARD_LINE)
         yield
 
 

@@ -1,0 +1,189 @@
+"""The guard: a process of its own that undoes a change, unless it is confirmed.
+
+It is started before the first write, and has read all that it needs before it says that it is
+ready. Neither signals nor the end of the session, the terminal or the connection end it. It undoes
+the change where whoever writes it is gone before the end, takes too long, or nobody confirms in
+time; and where somebody else has begun to undo it and is gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from netfw.apply.take_back import Undo, take_back
+from netfw.errors import HostError, NetfwError
+from netfw.host.clock import since_boot
+from netfw.host.guard_line import GuardLine
+from netfw.host.history import read_entry
+from netfw.host.journal import note
+from netfw.host.pending_change import PENDING, UNDOING, claim_undo, read_pending
+from netfw.host.state_folder import StateFolder
+from netfw.host.state_lock import GUARD_LOCK, StateLock, take_lock
+from netfw.host.wait import wait_until
+from netfw.plan.pending import Pending, Phase
+
+_log = logging.getLogger("netfw")
+_MEETING = 20.0
+"""Seconds within which whoever starts a guard has to call."""
+_LOOK = 1.0
+"""Seconds after which the files are looked at, also where nobody said so: a machine that slept
+wakes a process too late by the time that it slept."""
+_FIRST_PAUSE, _LONGEST_PAUSE, _MOST_TRIES = 0.1, 15.0, 40
+"""Seconds between two tries to undo, the first and the longest, and how many: about 8 minutes."""
+_NOT_IGNORED = frozenset(
+    # what cannot be ignored, what tells of children, and what the program does wrong itself
+    {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGCONT, signal.SIGSEGV}
+    | {signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGSYS}
+    | {signal.SIGTRAP}
+)
+
+
+def stand_guard(state: StateFolder, number: int, writer: int, undo: Undo) -> None:
+    """Guard the change ``number``, which the process ``writer`` makes, until it is ended.
+
+    Raises HostError where it cannot begin.
+    """
+    with take_lock(state, name=GUARD_LOCK):
+        guard = _Guard(state, number, writer, undo)
+        with GuardLine(state, number) as line:
+            why = guard.watch(line)
+        guard.finish(why)
+
+
+class _Guard:
+    """What is known of the change, whatever becomes of the disk."""
+
+    def __init__(self, state: StateFolder, number: int, writer: int, undo: Undo) -> None:
+        pending = read_pending(state)
+        if pending is None or pending.number != number:
+            raise HostError.at(str(state.path), f"change {number} is not under way")
+        self._state = state
+        self._pending = pending
+        self._undo = undo
+        self._writer = os.pidfd_open(writer)
+        self._said = ""
+        for entry in (pending.number, pending.before):
+            if entry:
+                read_entry(state, entry)
+        # all that is imported only when it is needed, and was there a moment ago
+        import tempfile  # noqa: F401
+
+    def watch(self, line: GuardLine) -> str:
+        """Wait for the end, and say why it is to be undone: empty where somebody has decided."""
+        start = since_boot()
+        while True:
+            # looked at behind what the line said: it may have been written just before its end
+            pending = self._look()
+            if pending is None:
+                return "" if self._state.path.exists() else "the state folder is gone"
+            left = pending.deadline - since_boot()
+            if pending.phase is Phase.WAITING:
+                if left <= 0:
+                    return "it was not confirmed in time"
+                line.keep_open()
+            elif line.has_ended or (not line.was_met and since_boot() - start > _MEETING):
+                return "whoever wrote it was ended in the middle"
+            elif left <= 0:
+                self._end_writer(line)
+                return "it was not written in time"
+            line.wait(min(left, _LOOK))
+
+    def _look(self, name: str = PENDING) -> Pending | None:
+        """The change as it is now, or None where somebody has decided."""
+        try:
+            found = read_pending(self._state, name)
+        except HostError as error:
+            # neither a disk that fails nor a file that was changed decides, and no other change
+            # begins before it is out of the way
+            _log.warning("%s", error)
+            return self._pending
+        if found is None or found.number != self._pending.number:
+            return None
+        self._pending = found
+        return found
+
+    def _end_writer(self, line: GuardLine) -> None:
+        """What has been stopped could go on later, into the middle of what we undo."""
+        with suppress(ProcessLookupError, PermissionError):
+            signal.pidfd_send_signal(self._writer, signal.SIGKILL)
+        until = since_boot() + _LOOK
+        while not line.has_ended and since_boot() < until:
+            line.wait(_LOOK)
+
+    def finish(self, why: str) -> None:
+        """Undo it, if that is what was decided, unless somebody else has done it to the end."""
+        must = False
+        if why:
+            try:
+                must = not claim_undo(self._state) and not self._state.path.exists()
+            except HostError as error:
+                # what we cannot rename, nobody can: so nobody has confirmed
+                _log.warning("%s", error)
+                must = True
+        pause = _FIRST_PAUSE
+        for _ in range(_MOST_TRIES):
+            if self._try_once(why or "whoever undid it was ended", must=must):
+                return
+            wait_until(lambda: not must and self._look(UNDOING) is None, pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _try_once(self, why: str, *, must: bool) -> bool:
+        """Whether nothing is left to do."""
+        try:
+            lock = StateLock.try_take(self._state)
+        except HostError as error:
+            # what cannot be locked cannot be written either: nobody else is changing anything
+            _log.warning("%s", error)
+            return self._undo_once(why, must=must)
+        if lock is None:
+            return not must and self._look(UNDOING) is None
+        with lock:
+            return self._undo_once(why, must=must)
+
+    def _undo_once(self, why: str, *, must: bool) -> bool:
+        if not must and self._look(UNDOING) is None:
+            return True
+        try:
+            take_back(self._state, self._pending, self._undo, why)
+        except Exception as error:  # noqa: BLE001 - nobody is there who could do it better
+            said = str(error) if isinstance(error, NetfwError) else repr(error)
+            _log.warning("change %d: %s", self._pending.number, said)
+            if said != self._said:
+                note(self._state, self._pending.number, "not undone", said)
+            self._said = said
+            return False
+        return True
+
+
+def _shield() -> None:
+    for number in signal.valid_signals() - _NOT_IGNORED:
+        with suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_IGN)
+    os.chdir("/")
+    os.umask(0o077)
+    # the last process that should go where memory runs out; only root may say so
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("-900", encoding="ascii")
+
+
+def main(argv: Sequence[str], undo: Undo) -> None:
+    """Stand guard as a program: ``STATE NUMBER WRITER``."""
+    logging.basicConfig(format="netfw guard: %(message)s")
+    path, number, writer = argv
+    _shield()
+    try:
+        stand_guard(StateFolder(Path(path)), int(number), int(writer), undo)
+    except NetfwError as error:
+        sys.exit(str(error.faults[0]).partition("\n")[0])
+
+
+if __name__ == "__main__":
+    # by name: whatever undoes changes stands upon what guards them
+    main(sys.argv[1:], importlib.import_module("netfw.apply.undo").undo)
