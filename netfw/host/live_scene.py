@@ -55,6 +55,11 @@ class LiveScene:
         facts = replace(read_facts(namespace, family), sets=read_sets(namespace, rules))
         return cls(rules, facts, make_conntrack)
 
+    @property
+    def has_both_backends(self) -> bool:
+        """Whether rules of both backends have a say here; which comes first, nothing tells."""
+        return self._both is not None
+
     def explain(self, sketch: Sketch) -> Account:
         """Complete a description as this host would, and walk it; raises CompletionError."""
         for name in (sketch.packet.in_interface, sketch.leaves_by):

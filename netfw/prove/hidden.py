@@ -73,6 +73,26 @@ def asked_for(space: Space) -> frozenset[Hidden]:
     )
 
 
+def as_sent(space: Space, clock: Clock, hardware: int | None) -> Bdd:
+    """What packets are where no header says so, if they are sent at a time: from a hardware
+    address, or by root of this host where that is None."""
+    asked = asked_for(space)
+    found = of_time(space, clock)
+    if Hidden.HARDWARE in asked:
+        if hardware is None:
+            found &= ~has(space, Hidden.HARDWARE)
+        else:
+            found &= has(space, Hidden.HARDWARE) & equal(space, Hidden.HARDWARE, hardware)
+    owners = asked & {Hidden.USER, Hidden.GROUP}
+    if owners and hardware is not None:
+        found &= ~has(space, Hidden.USER)
+    elif owners:
+        found &= has(space, Hidden.USER)
+        for number in owners:
+            found &= equal(space, number, 0)
+    return found
+
+
 def of_time(space: Space, clock: Clock) -> Bdd:
     """The packets that pass at a time, as far as that is known and something asks for it."""
     found = space.true

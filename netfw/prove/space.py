@@ -235,6 +235,13 @@ class Space:
         """All packets of which conntrack says one of these states."""
         return self.any_of(self.equal(Field.STATE, STATES.index(state)) for state in states)
 
+    @property
+    def unmarked(self) -> Bdd:
+        """All packets without a mark, as far as anybody asks for one of its bits."""
+        return ~self.any_of(
+            variable for name, variable in self.state_variables.items() if name.startswith("mark")
+        )
+
     def flag(self, field: Field) -> Bdd:
         """The variable of a field of one bit."""
         return self._literals[field][0][1]

@@ -26,7 +26,7 @@ from netfw.ir.ruleset import Origin, Rule, Ruleset
 from netfw.policy.assertion import Assertion
 from netfw.prove.assertions import described, paths_of
 from netfw.prove.diagrams import within_memory
-from netfw.prove.hidden import Hidden, asked_for, equal, has, of_time
+from netfw.prove.hidden import as_sent
 from netfw.prove.meaning import Meaning
 from netfw.prove.packet_of import Example, example_of
 from netfw.prove.path import PathKind, Paths
@@ -85,11 +85,7 @@ class ProofProbes:
         self._steered = SteeredWays(self._sets, writer.layout)
         self._meanings: dict[PathKind, Meaning] = {}
         self._known_ways: dict[tuple[str, str], Bdd] = {}
-        self._unmarked = ~self.space.any_of(
-            variable
-            for name, variable in self.space.state_variables.items()
-            if name.startswith("mark")
-        )
+        self._unmarked = self.space.unmarked
         self._stageable = self._make_stageable()
 
     @within_memory()
@@ -252,28 +248,9 @@ class ProofProbes:
         if came_by:
             # nobody outside sets a mark
             found &= self._unmarked
-        return found & self._hidden_at(way)
-
-    def _hidden_at(self, way: Way) -> Bdd:
-        """What the stage's packets are where no header says so: sent by root, from the address of
-        their link, now."""
-        space = self.space
-        asked = asked_for(space)
-        found = of_time(space, self.writer.clock)
-        if Hidden.HARDWARE in asked:
-            if way.came_by is None:
-                found &= ~has(space, Hidden.HARDWARE)
-            else:
-                address = int(way.came_by.far_mac.replace(":", ""), 16)
-                found &= has(space, Hidden.HARDWARE) & equal(space, Hidden.HARDWARE, address)
-        owners = asked & {Hidden.USER, Hidden.GROUP}
-        if owners and way.came_by is not None:
-            found &= ~has(space, Hidden.USER)
-        elif owners:
-            found &= has(space, Hidden.USER)
-            for number in owners:
-                found &= equal(space, number, 0)
-        return found
+        link = way.came_by
+        hardware = None if link is None else int(link.far_mac.replace(":", ""), 16)
+        return found & as_sent(self.space, self.writer.clock, hardware)
 
     def _make_stageable(self) -> Bdd:
         """What the stage can send at all: something that begins, or that belongs to nothing."""

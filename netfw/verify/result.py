@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -24,6 +24,24 @@ class Result(Enum):
     AGREE = "agree"
     DIFFER = "differ"
     INCONCLUSIVE = "inconclusive"
+
+
+EXIT_CODES = {
+    Result.AGREE: ExitCode.OK,
+    Result.DIFFER: ExitCode.DIFFERENCES,
+    Result.INCONCLUSIVE: ExitCode.HOST,
+}
+"""What a process says of each."""
+
+
+def worst(results: Iterable[Result]) -> Result:
+    """DIFFER beats INCONCLUSIVE beats AGREE; of none at all it is inconclusive."""
+    found = set(results)
+    if Result.DIFFER in found:
+        return Result.DIFFER
+    if Result.INCONCLUSIVE in found or not found:
+        return Result.INCONCLUSIVE
+    return Result.AGREE
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +155,9 @@ class Verification:
     @property
     def result(self) -> Result:
         """The worst result of all runs; without any run inconclusive."""
-        results = {run.result for run in self.runs}
-        if Result.DIFFER in results:
-            return Result.DIFFER
-        if Result.INCONCLUSIVE in results or not results:
-            return Result.INCONCLUSIVE
-        return Result.AGREE
+        return worst(run.result for run in self.runs)
 
     @property
     def exit_code(self) -> ExitCode:
         """0 where all agree, 1 where something differs, 4 where it is inconclusive."""
-        return {
-            Result.AGREE: ExitCode.OK,
-            Result.DIFFER: ExitCode.DIFFERENCES,
-            Result.INCONCLUSIVE: ExitCode.HOST,
-        }[self.result]
+        return EXIT_CODES[self.result]

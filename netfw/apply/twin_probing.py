@@ -1,0 +1,118 @@
+"""The packets of one family in a rehearsal: chosen before the change, sent before and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain, islice
+
+from netfw.apply.rehearsal import Check, Rehearsal, Topic
+from netfw.apply.twin_packets import Shot, TwinPackets
+from netfw.apply.twin_verdict import Fate, TwinVerdict
+from netfw.compiler.compiled import Compiled
+from netfw.host.live_facts import read_facts
+from netfw.host.twin import Twin
+from netfw.host.twin_stage import TwinStage
+from netfw.ir.clock import Clock
+from netfw.ir.names import Family
+from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
+from netfw.policy.model import Policy
+from netfw.traverse.packet import Packet
+from netfw.verify.result import Result
+
+_MOST_SAMPLES = 400
+"""How many packets are sent for rules and for ways; assertions come besides."""
+_PROTOCOLS = {Family.IPV4: {TCP, UDP, ICMP}, Family.IPV6: {TCP, UDP, ICMPV6}}
+_LOST = "packets came out of the twin and were not seen"
+_NO_REST = "the twin did not come to rest"
+
+
+class TwinProbing:
+    """Chooses packets for a policy when it is made."""
+
+    def __init__(
+        self, policy: Policy, compiled: Compiled, twin: Twin, family: Family, clock: Clock
+    ) -> None:
+        self.family = family
+        self._twin, self._origins = twin, compiled.source_map
+        self._policy = policy
+        usable = [
+            name
+            for name, link in twin.links.items()
+            if name in twin.cables and link.is_up and not link.master
+        ]
+        self._packets = TwinPackets(
+            policy,
+            compiled.rulesets[family],
+            read_facts(twin.view, family),
+            usable,
+            clock,
+        )
+        self._shots: dict[int, Shot] = {}
+        self._unshown: list[Check] = []
+        self._choose()
+        self._rivals: dict[int, Fate] = {}
+
+    def send_rivals(self) -> None:
+        """Send those of which the policy does not speak, before the change."""
+        rivals = {
+            number: shot.rival for number, shot in self._shots.items() if shot.rival is not None
+        }
+        if rivals:
+            self._rivals, _ = self._send(rivals)
+
+    def check(self, rehearsal: Rehearsal) -> None:
+        """Send everything, after the change, and judge what became of it."""
+        rehearsal.checks += self._unshown
+        if not self._shots:
+            return
+        found, problem = self._send({number: shot.packet for number, shot in self._shots.items()})
+        verdict = TwinVerdict(self._twin, self.family, self._origins)
+        for number, shot in self._shots.items():
+            if problem:
+                topic = Topic.ASSERTION if shot.is_asserted else Topic.PACKET
+                what = f"{shot.packet} ({shot.route})"
+                rehearsal.add(topic, what, Result.INCONCLUSIVE, problem, shot.origin)
+            else:
+                check = verdict.judge(shot, found[number], self._rivals.get(number))
+                rehearsal.checks.append(check)
+
+    def _choose(self) -> None:
+        shots: list[Shot] = []
+        for assertion in self._policy.assertions:
+            if self.family not in assertion.families:
+                continue
+            those = self._packets.of_assertion(assertion)
+            shots += those
+            if not those:
+                reason = (
+                    f"no packet of {self.family} that it describes can come to be on this host"
+                )
+                origin = assertion.origin
+                self._unshown.append(
+                    Check(Topic.ASSERTION, origin.text, Result.INCONCLUSIVE, reason, origin)
+                )
+        samples: Iterator[Shot] = chain(self._packets.of_ways(), self._packets.of_rules())
+        shots += islice(samples, _MOST_SAMPLES)
+        self._shots = dict(enumerate(shots, start=1))
+
+    def _send(self, packets: dict[int, Packet]) -> tuple[dict[int, Fate], str]:
+        """What became of each; and what makes all of it doubtful, if anything."""
+        numbered = {
+            number: packet if packet.source_port else _numbered(packet, number)
+            for number, packet in packets.items()
+        }
+        problem = ""
+        with TwinStage(self._twin, self.family, _PROTOCOLS[self.family]) as stage:
+            try:
+                seen, refused = stage.send(numbered)
+            except TimeoutError:
+                return {}, _NO_REST
+            if stage.lost:
+                problem = f"{stage.lost} {_LOST}"
+        found = {number: Fate(seen.get(number), refused.get(number, "")) for number in packets}
+        return found, problem
+
+
+def _numbered(packet: Packet, number: int) -> Packet:
+    return replace(packet, icmp_id=number)
