@@ -45,6 +45,17 @@ RESERVED_RULE_NAMES = frozenset(
 )
 """Second parts of the identities of netfw's own rules."""
 
+_WRITTEN = frozenset({"failsafe", "nat", "steer"})
+"""First parts of the identities of what people write that is no rule of a policy."""
+
+
+def is_of_policy(identity: str) -> bool:
+    """Whether somebody wrote what has this identity, and it is none of netfw's own rules."""
+    first, _, second = identity.partition("/")
+    if first in RESERVED_NAMES:
+        return first in _WRITTEN
+    return bool(second) and second not in RESERVED_RULE_NAMES
+
 
 @dataclass(frozen=True, slots=True)
 class Names:

@@ -132,7 +132,12 @@ def _numbers(spans: tuple[tuple[int, int], ...]) -> str:
 
 
 def difference_json(changes: Sequence[Changed]) -> str:
-    """The same as JSON; ``packets`` is a power of two."""
+    """The same as JSON."""
+    return json.dumps(difference_data(changes), indent=1) + "\n"
+
+
+def difference_data(changes: Sequence[Changed]) -> dict[str, Any]:
+    """The same as plain data; ``packets`` is a power of two."""
 
     def change_data(changed: Changed) -> dict[str, Any]:
         return {
@@ -149,10 +154,9 @@ def difference_json(changes: Sequence[Changed]) -> str:
         }
 
     families = sorted({changed.family.value for changed in changes})
-    data = {
+    return {
         "schema": 1,
         "same": not changes,
         "families": families,
         "changes": [change_data(changed) for changed in changes],
     }
-    return json.dumps(data, indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""What a plan does, step by step; that the kernel takes it is for tests/kernel/test_transitions.py."""
+"""What a plan does, step by step; tests/kernel/test_transitions.py shows the kernel taking it."""
 
 from __future__ import annotations
 
