@@ -1,0 +1,88 @@
+"""From a wish to a host that holds it: everything that is looked at first, then the change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from netfw.apply.change import Made, make_change
+from netfw.apply.intention import Intention, Wish, intend, refuse_if_others_need_it
+from netfw.apply.take_back import settle
+from netfw.apply.undo import undo
+from netfw.errors import ConflictError
+from netfw.host.history import confirmed_entry, read_entry
+from netfw.host.loader import try_out
+from netfw.host.pending_change import needed_numbers
+from netfw.host.state_folder import StateFolder
+from netfw.host.state_lock import locked
+from netfw.plan.entry import Entry
+from netfw.plan.step import describe
+
+MakeWish = Callable[[list[Entry]], Wish]
+"""Says what is wished, told what was applied before (the oldest first)."""
+Tell = Callable[[str], None]
+"""Says what is being done, a line at a time."""
+Rehearse = Callable[[Intention], None]
+"""Tries it on a copy of the host; raises NetfwError where that ends badly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of it; ``made`` is None where the host held everything already."""
+
+    intention: Intention
+    made: Made | None
+
+
+def apply_wish(
+    make_wish: MakeWish,
+    tell: Tell,
+    *,
+    confirm_within: float | None = None,
+    rehearse: Rehearse | None = None,
+    state: StateFolder | None = None,
+) -> Applied:
+    """Make this host hold what ``make_wish`` gives, which is told what was applied before.
+
+    Raises NetfwError before the first write for everything that can be known then, and
+    RolledBackError for what shows afterwards.
+    """
+    folder = state or StateFolder()
+    with locked(folder):
+        end_unfinished(folder, tell)
+        wish = make_wish(entries_that_count(folder))
+        intention = intend(wish, entries_that_count(folder))
+        refuse_if_others_need_it(intention)
+        if intention.is_done and _is_confirmed(folder, wish):
+            return Applied(intention, None)
+        backend = intention.variant.backend
+        if wish.own.tables:
+            tell(f"trying the rules out in an empty namespace ({backend})")
+            try_out(wish.own, backend, wish.origins)
+        if rehearse is not None:
+            rehearse(intention)
+        tell(f"writing: {', '.join(map(describe, intention.plan.steps)) or 'the history alone'}")
+        return Applied(intention, make_change(folder, intention, confirm_within))
+
+
+def end_unfinished(state: StateFolder, tell: Tell) -> None:
+    """Undo what was broken off; raises ConflictError for a change that is still under way. The
+    folder's lock is needed."""
+    left = settle(state, undo)
+    if left is None:
+        return
+    if not left.is_lost:
+        raise ConflictError.at(str(state.path), left.problem, left.hint)
+    tell(f"{left.problem}: it has been undone now")
+
+
+def entries_that_count(state: StateFolder) -> list[Entry]:
+    """The entries that may have left something on this host, the oldest first."""
+    numbers = sorted(needed_numbers(state))
+    return [read_entry(state, number) for number in numbers]
+
+
+def _is_confirmed(state: StateFolder, wish: Wish) -> bool:
+    """Whether the history knows what the host holds, so that it is there after a restart too."""
+    entry = confirmed_entry(state)
+    return entry.own == wish.own if entry is not None else wish.own.is_empty

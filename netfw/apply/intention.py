@@ -1,0 +1,81 @@
+"""What is meant to become of a host, with all that is known before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from netfw.apply.recorded import recorded_in, settings_before
+from netfw.compiler.source_map import SourceMap
+from netfw.errors import HostError
+from netfw.host.own_host import read_own
+from netfw.host.variant import Elsewhere, Variant, host_variant, read_elsewhere
+from netfw.plan.entry import Entry
+from netfw.plan.foreign import Foreign
+from netfw.plan.own import Own
+from netfw.plan.plan import Plan, plan
+from netfw.plan.refusal import refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants a host to hold.
+
+    ``policy`` is the name of its file, empty for a removal; ``policy_hash`` the SHA-256 of its
+    texts. ``why`` is theirs.
+    """
+
+    own: Own
+    policy: str = ""
+    policy_hash: str = ""
+    origins: SourceMap = field(default_factory=lambda: SourceMap(()))
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Intention:
+    """The way from what a host holds now to what is wished.
+
+    ``before`` are the values of sysctls before netfw first wrote them. ``elsewhere`` is what the
+    backend holds that the host does not use.
+    """
+
+    wish: Wish
+    variant: Variant
+    now: Own
+    foreign: Foreign
+    elsewhere: Elsewhere
+    before: Mapping[str, str]
+    plan: Plan
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the host holds it already."""
+        return not self.plan.steps and self.elsewhere.own.is_empty
+
+
+def intend(wish: Wish, history: Iterable[Entry] = ()) -> Intention:
+    """Look at a host. ``history`` are the entries that may have left something on it, the oldest
+    first. Raises as ``read_own``."""
+    entries = list(history)
+    variant = host_variant()
+    before = settings_before(entries)
+    recorded = recorded_in(entries)
+    asked = Own(settings={**recorded.settings, **wish.own.settings})
+    now, foreign = read_own(
+        variant.backend,
+        recorded=Own(recorded.tables, recorded.sets, recorded.routing, asked.settings),
+    )
+    for name in wish.own.settings:
+        if name in now.settings:
+            before.setdefault(name, now.settings[name])
+    found = plan(now, wish.own, before)
+    elsewhere = read_elsewhere(variant)
+    return Intention(wish, variant, now, foreign, elsewhere, before, found)
+
+
+def refuse_if_others_need_it(intention: Intention) -> None:
+    """Raise HostError with a fault for everything of others that the plan would break."""
+    faults = [*refusals(intention.now, intention.wish.own, intention.foreign, intention.plan)]
+    if faults:
+        raise HostError.of(faults)
