@@ -1,0 +1,129 @@
+"""A change of a host from the first look to the last trace of it, as an administrator makes it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from netfw.ir.names import Backend, Family
+from tests.kernel.changed_host import POLICY, ChangedHost
+
+pytestmark = pytest.mark.kernel
+MORE = POLICY.replace("[http, https]", "[http, https, smtp]")
+FAIL2BAN = """\
+*filter
+:f2b-sshd - [0:0]
+-A INPUT -p tcp -m multiport --dports 22 -j f2b-sshd
+-A f2b-sshd -s 203.0.113.9/32 -j REJECT --reject-with icmp-port-unreachable
+-A f2b-sshd -j RETURN
+COMMIT
+"""
+
+
+@pytest.fixture(params=Backend, ids=str)
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ChangedHost]:
+    with ChangedHost(request.param, tmp_path) as made:
+        yield made
+
+
+def test_a_policy_is_planned_applied_and_then_there_is_nothing_to_do(host: ChangedHost) -> None:
+    path = host.write_policy(POLICY)
+    planned = host.netfw("plan", path, status=1).stdout
+    assert "public/allow-" in planned
+    assert "newly denied: IPv4 to this host" in planned
+    assert "change 1 is kept" in host.apply(POLICY, "-m", "the first one")
+    assert "nothing to do" in host.netfw("plan", path).stdout
+    before = host.saved(counters=True)
+    assert "nothing to do" in host.apply(POLICY)
+    assert host.saved(counters=True) == before
+    assert "the first one" in host.netfw("history").stdout
+    assert host.status()["well"] is True
+
+
+def test_what_others_have_stays_byte_for_byte_through_the_whole_life(host: ChangedHost) -> None:
+    host.add_docker(host.backend)
+    host.load(host.backend, FAIL2BAN, families=[Family.IPV4])
+    others = host.others()
+    assert "DOCKER-USER" in others
+    assert "f2b-sshd" in others
+    host.apply(POLICY)
+    assert host.others() == others
+    host.apply(MORE)
+    assert host.others() == others
+    host.netfw("rollback", "--yes")
+    assert host.others() == others
+    host.netfw("remove", "--yes")
+    assert host.others() == others
+    assert "NETFW" not in host.saved()
+
+
+def test_counters_of_chains_that_do_not_change_survive(host: ChangedHost) -> None:
+    host.apply(POLICY)
+    host.sh("bash -c 'echo x > /dev/udp/127.0.0.1/9'")
+
+    def counted() -> list[str]:
+        lines = host.saved(counters=True).splitlines()
+        return [line for line in lines if " -A NETFW-OUTPUT " in line]
+
+    before = counted()
+    assert before
+    assert not all(line.startswith("[0:0]") for line in before)
+    host.apply(MORE)
+    assert counted() == before
+
+
+def test_what_somebody_changed_by_hand_is_told_and_repaired(host: ChangedHost) -> None:
+    host.apply(POLICY)
+    good = host.saved()
+    program = f"iptables-{host.backend}"
+    host.sh(f"{program} -D NETFW-IN-wan 1; {program} -A NETFW-IN-wan -p udp -j ACCEPT")
+    found = host.status()
+    assert found["well"] is False
+    missing = {line["missing"] for line in found["drift"]}
+    assert missing == {True, False}
+    assert host.netfw("status", status=1).stdout.count("NETFW-IN-wan") >= 2
+    host.netfw("apply", "--repair")
+    assert host.saved() == good
+    assert host.status()["well"] is True
+
+
+def test_what_nobody_confirms_is_undone_exactly(host: ChangedHost) -> None:
+    host.apply(POLICY)
+    before = host.saved()
+    said = host.apply(MORE, "--confirm", "2s")
+    assert "netfw confirm" in said
+    assert host.saved() != before
+    wait_for(lambda: host.saved() == before, 15)
+    assert host.netfw("confirm", status=4).stderr.startswith(str(host.state))
+    assert host.status()["change"]["number"] == 1
+
+
+def test_what_is_confirmed_in_time_stays(host: ChangedHost) -> None:
+    host.apply(POLICY, "--confirm", "20s")
+    held = host.saved()
+    assert "change 1 is kept" in host.netfw("confirm").stdout
+    assert host.saved() == held
+    assert host.status()["well"] is True
+
+
+def test_rollback_goes_back_and_remove_takes_everything_away(host: ChangedHost) -> None:
+    host.apply(POLICY)
+    first = host.saved()
+    host.apply(MORE)
+    host.netfw("rollback", "--yes")
+    assert host.saved() == first
+    host.netfw("rollback", "2", "--yes")
+    assert "25" in host.saved()
+    host.netfw("remove", "--yes")
+    assert "NETFW" not in host.saved()
+    assert host.status()["change"]["policy"] is None
+
+
+def wait_for(holds: Callable[[], bool], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it has not come about in time"
+        time.sleep(0.2)
