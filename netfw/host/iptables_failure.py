@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from netfw.errors import CapabilityError, HostError
@@ -26,10 +27,6 @@ def failure_of(done: Completed, backend: Backend, family: Family, text: str) -> 
             refused = lines[number - 1]
             said += f"; line {number}: {refused}"
             break
-    if "you must be root" in said:
-        return CapabilityError.at(
-            f"{backend} {family}", "its rules may not be touched", "run as root"
-        )
     lacking = (
         "can't initialize",
         "unable to initialize",
@@ -39,10 +36,16 @@ def failure_of(done: Completed, backend: Backend, family: Family, text: str) -> 
         "Failed to initialize nft",
         "No such file or directory",
     )
-    if any(words in said for words in lacking):
+    place = f"{backend} {family}"
+    is_lacking = any(words in said for words in lacking)
+    if "you must be root" in said or (
+        os.geteuid() != 0 and (is_lacking or "Permission denied" in said)
+    ):
+        return CapabilityError.at(place, f"its rules may not be touched: {said}", "run as root")
+    if is_lacking:
         return CapabilityError.at(
-            f"{backend} {family}",
+            place,
             f"this kernel cannot load the rules: {said}",
             "load the kernel's netfilter modules, or choose the other --backend",
         )
-    return RefusedError.of_line(f"{backend} {family}", said, refused)
+    return RefusedError.of_line(place, said, refused)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from netfw.compiler.source_map import SourceMap
-from netfw.errors import NetfwBug
+from netfw.errors import CapabilityError, ConflictError, HostError, NetfwBug
 from netfw.host.ipsets import load_sets
 from netfw.host.iptables import WAIT, restore
 from netfw.host.namespace import Namespace
@@ -36,8 +36,8 @@ def take(
     xtables lock (1 or more).
 
     Raises RefusedError with what the kernel or a program said, and with the rule and its place,
-    ConflictError where somebody else holds what is needed, CapabilityError where the host lacks
-    something.
+    ConflictError where somebody else holds what is needed or has changed it in the meantime,
+    CapabilityError where the host lacks something.
     """
     try:
         match step:
@@ -52,7 +52,30 @@ def take(
             case _:
                 assert_never(step)
     except RefusedError as error:
-        raise _placed(error, step, origins) from None
+        raise _conflict(error, step) or _placed(error, step, origins) from None
+
+
+def _conflict(error: RefusedError, step: Step) -> HostError | None:
+    """Where a step was refused for what others did, or for who asks; None for other reasons."""
+    place = describe(step)
+    if "Operation not permitted" in str(error):
+        return CapabilityError.at(place, "it may not be changed", "run as root")
+    if not isinstance(step, LoadTable):
+        return None
+    command, _, rest = error.line.partition(" ")
+    if command == "-X":
+        return ConflictError.at(
+            place,
+            f"chain {rest} cannot be removed: a rule that is not netfw's leads to it",
+            f"iptables-save and ip6tables-save show it: look for {rest}",
+        )
+    if command == "-D":
+        return ConflictError.at(
+            place,
+            f"a rule is gone that was there a moment ago: {rest}",
+            "somebody changes the rules at the same time: try again",
+        )
+    return None
 
 
 def try_out(own: Own, backend: Backend, origins: SourceMap | None = None) -> Own:
@@ -72,7 +95,7 @@ def try_out(own: Own, backend: Backend, origins: SourceMap | None = None) -> Own
                     line = _refused_rule(step, backend, scratch)
                     raise _placed(_with_line(error, line), step, origins) from None
                 raise
-        found, _ = read_own(backend, scratch)
+        found, _ = read_own(backend, scratch, wanted)
     unlike = plan(found, wanted)
     if unlike.steps:
         lines = [f"{'+' if one.comes else '-'}{one.place}: {one.text}" for one in unlike.changes]

@@ -16,10 +16,11 @@ from netfw.host.saved_text import legacy_text, nft_text, save_program
 from netfw.host.sysctl import read_settings
 from netfw.ir.names import Backend, Family, TableName
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX
+from netfw.plan.count import Counts
 from netfw.plan.foreign import Foreign
 from netfw.plan.own import Own, OwnTable
-from netfw.plan.own_saved import Count, TableParts, read_saved
-from netfw.plan.own_sets import SavedSets, read_saved_sets
+from netfw.plan.own_saved import TableParts, read_saved
+from netfw.plan.own_sets import read_saved_sets, read_set_counts
 from netfw.plan.set_text import sets_named
 
 _NOT_SHOWN = re.compile(r"^# Table `(\w+)' is incompatible", re.MULTILINE)
@@ -43,7 +44,7 @@ def read_own(
     ``recorded`` is what netfw put there as far as it knows, of one entry of its history or of
     several: routing and sysctls are looked for if they are in it, since the host does not say
     whose they are; sysctls with the values that they have now. A chain of our prefix that holds
-    nothing of ours is ours if it is in it.
+    nothing of ours is ours if it is in it, and large sets that are in it are read faster.
 
     Raises HostError with what a program said, CapabilityError where one is missing or we may not
     look, ConflictError where something of ours stands in a table that iptables cannot show, and
@@ -52,7 +53,8 @@ def read_own(
     known = recorded or Own()
     rules = _read_rules(backend, namespace, known, counters=False)
     tables = {place: table.own for place, table in rules.tables.items() if not table.own.is_empty}
-    sets = _read_sets(namespace, tables)
+    text = _sets_text(namespace, tables)
+    sets = read_saved_sets(text, "ipset save", known.sets.values())
     routing = {
         family: lines
         for family, wanted in known.routing.items()
@@ -63,12 +65,14 @@ def read_own(
     return own, Foreign(others, rules.unreadable, rules.inexact, sets.lists)
 
 
-def read_counts(
-    backend: Backend, namespace: Namespace | None = None
-) -> dict[Place, Mapping[str, Count]]:
-    """What the kernel has counted, by the identity of rules of ours. Raises as ``read_own``."""
+def read_counts(backend: Backend, namespace: Namespace | None = None) -> Counts:
+    """What the kernel has counted for rules of ours. Raises as ``read_own``."""
     rules = _read_rules(backend, namespace, Own(), counters=True)
-    return {place: table.counts for place, table in rules.tables.items() if table.counts}
+    tables = {place: table.own for place, table in rules.tables.items()}
+    return Counts(
+        {place: table.counts for place, table in rules.tables.items() if table.counts},
+        read_set_counts(_sets_text(namespace, tables)),
+    )
 
 
 def _read_rules(
@@ -108,15 +112,15 @@ def _not_shown(namespace: Namespace | None, family: Family, text: str) -> Iterat
         yield family, table
 
 
-def _read_sets(namespace: Namespace | None, tables: Mapping[Place, OwnTable]) -> SavedSets:
+def _sets_text(namespace: Namespace | None, tables: Mapping[Place, OwnTable]) -> str:
+    """What ``ipset save`` prints, which no rule of ours may need."""
     try:
-        text = saved_sets(namespace)
+        return saved_sets(namespace)
     except HostError:
         # no program, or none of the kernel's part of it: then there are no sets
         if any(_asks_sets(table) for table in tables.values()):
             raise
-        return SavedSets()
-    return read_saved_sets(text, "ipset save")
+        return ""
 
 
 def _asks_sets(table: OwnTable) -> bool:

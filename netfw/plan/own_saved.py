@@ -14,6 +14,7 @@ from netfw.errors import FactError
 from netfw.facts.iptables_save import table_of
 from netfw.ir.names import BUILTIN_CHAINS, Family, TableName
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX, OWN_COMMENT_PREFIX
+from netfw.plan.count import Count
 from netfw.plan.foreign import ForeignTable
 from netfw.plan.own import OwnTable
 
@@ -29,17 +30,6 @@ _ASKS = re.compile(
 _TO_EXCEPTIONS = re.compile(rf" -j {re.escape(OWN_CHAIN_PREFIX)}(?:X|XC|N)-\S+$")
 _EXCEPTIONS = tuple(f"{OWN_CHAIN_PREFIX}{kind}-" for kind in ("X", "XC", "N"))
 """Chains that a rule of the policy has for itself: what they hold has its identity too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Packets, and their bytes."""
-
-    packets: int = 0
-    octets: int = 0
-
-    def __add__(self, other: Count) -> Count:
-        return Count(self.packets + other.packets, self.octets + other.octets)
 
 
 @dataclass(frozen=True, slots=True)

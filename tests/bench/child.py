@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,8 +11,19 @@ from contextlib import contextmanager
 
 
 def unwind_when_ended() -> None:
-    """Let SIGTERM end this process by way of its ``with`` blocks, as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    """Let SIGTERM end this process by way of its ``with`` blocks, as Ctrl-C does.
+
+    This process alone: one that was forked off and is ended (pyroute2 opens sockets in namespaces
+    so) would close what it shares with us, such as the epoll of an event loop.
+    """
+    ours = os.getpid()
+
+    def leave(number: int, _: object) -> None:
+        if os.getpid() != ours:
+            os._exit(128 + number)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
 
 
 @contextmanager

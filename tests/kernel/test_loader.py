@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +136,81 @@ def test_a_set_is_destroyed_right_after_the_rule_that_asked_it(
         restore(host, backend, Family.IPV4, f"*filter\n{rule}\nCOMMIT\n")
         restore(host, backend, Family.IPV4, "*filter\n-F INPUT\nCOMMIT\n", keep=True)
         take(LoadSets("destroy NETFW-4-a\n"), backend, host)
+
+
+@each_backend
+def test_a_chain_that_others_lead_to_is_not_removed(backend: Backend, host: Namespace) -> None:
+    theirs = "*filter\n:NETFW-A - [0:0]\n:D - [0:0]\n-A D -j NETFW-A\nCOMMIT\n"
+    restore(host, backend, Family.IPV4, theirs)
+    text = "*filter\n:NETFW-A - [0:0]\n-X NETFW-A\nCOMMIT\n"
+    with pytest.raises(ConflictError) as caught:
+        take(LoadTable(Family.IPV4, TableName.FILTER, text), backend, host)
+    assert str(caught.value).startswith(
+        "IPv4 table filter: chain NETFW-A cannot be removed: "
+        "a rule that is not netfw's leads to it\n"
+    )
+
+
+@each_backend
+def test_a_rule_that_somebody_took_away_in_the_meantime_changes_nothing(
+    backend: Backend, host: Namespace
+) -> None:
+    restore(host, backend, Family.IPV4, "*filter\n:NETFW-A - [0:0]\nCOMMIT\n")
+    text = "*filter\n:NETFW-A - [0:0]\n-A NETFW-A -j DROP\n-D INPUT -j NETFW-A\nCOMMIT\n"
+    with pytest.raises(ConflictError, match="a rule is gone that was there a moment ago"):
+        take(LoadTable(Family.IPV4, TableName.FILTER, text), backend, host)
+    place = Family.IPV4, TableName.FILTER
+    assert read_own(backend, host)[0].tables[place] == OwnTable({"NETFW-A": ()})
+
+
+@each_backend
+def test_without_a_namespace_it_is_where_we_are(backend: Backend, tmp_path: Path) -> None:
+    """In a process that stands for the whole of netfw on a host."""
+    program = f"""
+import os
+from netfw.errors import NetfwError
+from netfw.host.loader import take
+from netfw.host.own_host import read_own
+from netfw.ir.names import Backend, Family, TableName
+from netfw.plan.own import Own
+from netfw.plan.step import LoadRouting, LoadSets, LoadTable, WriteSetting
+
+backend, sysctl = Backend.{backend.name}, "net/ipv4/ip_forward"
+table = LoadTable(Family.IPV4, TableName.FILTER, "*filter\\n:NETFW-A - [0:0]\\nCOMMIT\\n")
+route = "route replace unreachable default table 77"
+steps = (
+    LoadSets("create NETFW-4-a hash:ip\\n"),
+    table,
+    LoadRouting(Family.IPV4, route + "\\n"),
+    WriteSetting(sysctl, "1"),
+)
+for step in steps:
+    take(step, backend)
+recorded = Own(routing={{Family.IPV4: (route,)}}, settings={{sysctl: "0"}})
+own, _ = read_own(backend, recorded=recorded)
+print(*own.sets, *own.tables[Family.IPV4, TableName.FILTER].chains, *own.routing[Family.IPV4])
+print(own.settings)
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+for step in steps:
+    try:
+        take(step, backend)
+    except NetfwError as error:
+        print(type(error).__name__, error.faults[0].hint)
+"""
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", program],
+        env={**os.environ, "XTABLES_LOCKFILE": str(tmp_path / "lock")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [
+        "NETFW-4-a NETFW-A route replace unreachable default table 77",
+        "{'net/ipv4/ip_forward': '1'}",
+        *["CapabilityError run as root"] * 4,
+    ], done.stderr
 
 
 def test_a_line_that_ipset_refuses_is_named(host: Namespace) -> None:

@@ -19,8 +19,8 @@ from netfw.host.own_host import read_counts, read_own
 from netfw.host.run import run
 from netfw.host.variant import Variant, host_variant, read_elsewhere
 from netfw.ir.names import Backend, Family, TableName
+from netfw.plan.count import Count
 from netfw.plan.own import Own, OwnTable, own_of
-from netfw.plan.own_saved import Count
 from netfw.plan.plan import plan
 from tests.golden.cases import CASES, policy_of
 from tests.kernel.others import lines_of_others, settle_others
@@ -137,7 +137,7 @@ def test_a_look_creates_no_table(backend: Backend, host: Namespace) -> None:
 def test_what_the_kernel_counted_is_told_by_identity(backend: Backend, host: Namespace) -> None:
     restore(host, backend, Family.IPV4, OURS)
     run(["ip", "link", "set", "lo", "up"], namespace=host)
-    assert read_counts(backend, host)[FILTER]["hook/input"] == Count()
+    assert read_counts(backend, host).rules[FILTER]["hook/input"] == Count()
 
     def send_to_itself() -> None:
         with (
@@ -152,7 +152,20 @@ def test_what_the_kernel_counted_is_told_by_identity(backend: Backend, host: Nam
     host.call(send_to_itself)
     # headers of 20 and 8 bytes
     counts = {"hook/input": Count(2, 76), "public/web": Count()}
-    assert read_counts(backend, host) == {FILTER: counts}
+    assert read_counts(backend, host).rules == {FILTER: counts}
+
+
+@each_backend
+def test_members_of_sets_are_counted_too(backend: Backend, host: Namespace) -> None:
+    sets = """\
+create NETFW-4-a hash:ip counters comment
+add NETFW-4-a 192.0.2.1 packets 3 bytes 120 comment "netfw:public/web"
+add NETFW-4-a 192.0.2.2 packets 4 bytes 160 comment "netfw:public/web"
+create others hash:ip counters comment
+add others 192.0.2.1 packets 9 bytes 999 comment "netfw:public/web"
+"""
+    run(["ipset", "restore"], stdin=sets, namespace=host)
+    assert read_counts(backend, host).members == {"NETFW-4-a": {"public/web": Count(7, 280)}}
 
 
 @each_backend

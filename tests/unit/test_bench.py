@@ -52,3 +52,29 @@ def test_one_that_is_ended_leaves_no_folder_and_no_process(tmp_path: Path, argv:
         assert bench.wait() == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
     assert wait_until(lambda: not _with_word_in_environment(str(tmp_path)), 10)
+
+
+FORKED = f"""\
+{BEGINNING}
+import os, signal, time
+ready, say = os.pipe()
+try:
+    child = os.fork()
+    if child == 0:
+        os.write(say, b"x")
+        time.sleep(60)
+        os._exit(0)
+    os.read(ready, 1)
+    os.kill(child, signal.SIGTERM)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+finally:
+    print("unwound", flush=True)
+"""
+
+
+def test_a_process_that_was_forked_off_is_ended_without_unwinding_what_is_ours():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{128 + signal.SIGTERM}\nunwound\n"
