@@ -10,6 +10,7 @@ from netfw.host.pending_change import find_unfinished
 from netfw.host.state_folder import StateFolder
 from netfw.host.variant import host_variant, read_elsewhere
 from netfw.plan.condition import Condition
+from netfw.plan.count import Counts
 from netfw.plan.foreign import Foreign
 from netfw.plan.own import Own
 from netfw.plan.plan import plan
@@ -35,7 +36,7 @@ def find_condition(state: StateFolder, *, counters: bool = False) -> Condition:
         not elsewhere.own.is_empty,
         elsewhere.has_others,
         tuple(_late(foreign)),
-        read_counts(variant.backend) if counters else {},
+        read_counts(variant.backend) if counters else Counts(),
     )
 
 

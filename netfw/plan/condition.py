@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from netfw.ir.names import Backend, Family, TableName
+from netfw.ir.names import Backend
 from netfw.plan.change import Change
+from netfw.plan.count import Counts
 from netfw.plan.entry import Entry
-from netfw.plan.own_saved import Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Condition:
     elsewhere: bool = False
     mixed: bool = False
     late: tuple[str, ...] = ()
-    counts: Mapping[tuple[Family, TableName], Mapping[str, Count]] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
 
     @property
     def is_well(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netfw.plan.condition import Condition
-from netfw.plan.own_saved import Count
+from netfw.plan.count import Count
 from netfw.policy.names import is_of_policy
 from netfw.report.glyphs import Glyphs
 
@@ -87,9 +87,9 @@ def status_data(found: Condition) -> dict[str, object]:
 
 
 def _by_rule(found: Condition) -> dict[str, Count]:
-    """Counts of both families and all tables together, by rule of the policy."""
+    """Counts of both families, all tables and all sets together, by rule of the policy."""
     counts: dict[str, Count] = {}
-    for table in found.counts.values():
-        for name, count in table.items():
+    for counted in (*found.counts.rules.values(), *found.counts.members.values()):
+        for name, count in counted.items():
             counts[name] = counts.get(name, Count()) + count
     return dict(sorted(counts.items()))
