@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netfw.errors import Fault
+from netfw.ir.names import Family
 from netfw.plan.foreign import Foreign
 from netfw.plan.own import Own, OwnTable
 from netfw.plan.plan import Plan
-from netfw.plan.step import LoadSets
+from netfw.plan.step import LoadSets, LoadTable, describe
 
 
 def refusals(now: Own, wanted: Own, foreign: Foreign, found: Plan) -> Iterator[Fault]:
-    """A fault for each chain that only looks like ours, and for each rule of others that needs a
-    chain or set of ours which would go."""
+    """A fault for each chain that only looks like ours, in a table in which rules of ours are
+    wanted; for each rule of others that needs a chain or set of ours which would go; and for each
+    table of others that iptables does not show."""
+    yield from _unreadable(foreign, found)
     sets_that_go = {
         line.removeprefix("destroy ")
         for step in found.steps
@@ -24,7 +27,9 @@ def refusals(now: Own, wanted: Own, foreign: Foreign, found: Plan) -> Iterator[F
     for place, table in foreign.tables.items():
         family, name = place
         where = f"{family} table {name}"
-        for chain, rules in table.namesakes.items():
+        # whoever takes everything away need not mind
+        namesakes = table.namesakes if place in wanted.tables else {}
+        for chain, rules in namesakes.items():
             yield Fault(
                 where,
                 f"chain {chain} has {len(rules)} {'rule' if len(rules) == 1 else 'rules'}"
@@ -47,6 +52,17 @@ def refusals(now: Own, wanted: Own, foreign: Foreign, found: Plan) -> Iterator[F
                 f"set {held}",
                 f"sets of others hold it, and it would go: {', '.join(lists)}",
                 f"take it out first: ipset del {lists[0]} {held}",
+            )
+
+
+def _unreadable(foreign: Foreign, found: Plan) -> Iterator[Fault]:
+    for step in found.steps:
+        if isinstance(step, LoadTable) and (step.family, step.table) in foreign.unreadable:
+            table = f"{'ip' if step.family is Family.IPV4 else 'ip6'} {step.table}"
+            yield Fault(
+                describe(step),
+                "somebody put rules of nftables into it, which iptables does not show",
+                f"see 'nft list table {table}', and put them into a table of their own",
             )
 
 
