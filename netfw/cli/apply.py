@@ -63,11 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
         return write_wish(_last, arguments)
     if arguments.policy is None:
         raise UsageError.at("netfw apply", "there is no POLICY", "name a file or a folder")
+    from netfw.apply.missing import refuse_missing_interfaces
     from netfw.apply.wish_of import wish_of
     from netfw.compiler.pipeline import compile_policy
 
     policy = read_policy(arguments.policy, arguments)
     compiled = compile_policy(policy)
+    refuse_missing_interfaces(policy)
 
     def wish(history: list[Entry]) -> Wish:
         return wish_of(compiled, arguments.policy, history, arguments.message)

@@ -25,6 +25,7 @@ class Endpoint:
 
     Interface names may end in ``+``. No interface belongs to two endpoints. ``labels`` are what
     selectors look at. ``nets`` is what lies behind the interfaces; empty: that is not said.
+    ``optional``: a host may lack the interfaces when the policy is applied.
 
     An endpoint without interfaces stands for what is not there: an optional one that this host
     lacks, or a zone that selects nothing. No packet comes in or leaves by it, and it is not among
@@ -37,6 +38,7 @@ class Endpoint:
     where: Where
     labels: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     nets: tuple[Net, ...] = field(default=(), compare=False)
+    optional: bool = field(default=False, compare=False)
 
     @property
     def is_host(self) -> bool:

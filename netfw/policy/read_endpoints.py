@@ -80,6 +80,7 @@ def _read_endpoint(
         entry.key.where,
         read_labels(labels, faults) if labels else (),
         read_nets(behind, nets, faults) if behind else (),
+        optional=is_optional,
     )
 
 

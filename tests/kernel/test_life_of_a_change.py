@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netfw.ir.names import Backend, Family
-from tests.kernel.changed_host import POLICY, ChangedHost
+from tests.kernel.changed_host import POLICY, PROGRAM, ChangedHost
 
 pytestmark = pytest.mark.kernel
 MORE = POLICY.replace("[http, https]", "[http, https, smtp]")
@@ -120,6 +121,46 @@ def test_rollback_goes_back_and_remove_takes_everything_away(host: ChangedHost) 
     host.netfw("remove", "--yes")
     assert "NETFW" not in host.saved()
     assert host.status()["change"]["policy"] is None
+
+
+def test_an_interface_that_is_not_there_is_refused_unless_it_is_optional(
+    host: ChangedHost,
+) -> None:
+    before = host.saved()
+    said = host.apply(POLICY.replace("eth1", "eth7"), status=4)
+    assert "policy.yaml:4:3: this host has no interface 'eth7' (endpoint 'lan')" in said
+    assert host.saved() == before
+    host.apply(POLICY.replace("{host: eth1}", "{host: eth7, optional: true}"))
+
+
+def test_chains_of_others_that_look_like_ours_and_rules_that_need_ours_are_refused(
+    host: ChangedHost,
+) -> None:
+    program = f"iptables-{host.backend}"
+    host.sh(f"{program} -N NETFW-MINE; {program} -A NETFW-MINE -j ACCEPT")
+    before = host.saved()
+    said = host.apply(POLICY, status=4)
+    assert "chain NETFW-MINE has 1 rule that netfw did not make" in said
+    assert host.saved() == before
+    host.sh(f"{program} -F NETFW-MINE; {program} -X NETFW-MINE")
+    host.apply(POLICY)
+    host.sh(f"{program} -A INPUT -p sctp -j NETFW-IN-wan")
+    before = host.saved()
+    said = host.netfw("remove", "--yes", status=4).stderr
+    assert "a rule of others needs NETFW-IN-wan, which would go: -A INPUT -p sctp" in said
+    assert host.saved() == before
+
+
+def test_without_root_it_is_one_line_and_nothing_is_made(host: ChangedHost) -> None:
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--clear-groups", *PROGRAM, "apply", "/dev/null"],
+        capture_output=True,
+        text=True,
+        env=host.environment,
+        check=False,
+    )
+    assert done.returncode in (3, 4)
+    assert "Traceback" not in done.stderr
 
 
 def wait_for(holds: Callable[[], bool], seconds: float) -> None:
