@@ -37,14 +37,13 @@ class Rehearsal:
     """All checks, and what the twin lacks.
 
     ``lacking`` is by name what of the host could not be copied: checks that depend on it are
-    inconclusive. ``left_out`` says what nothing was sent for. ``seconds`` is wall clock, by part.
+    inconclusive. ``seconds`` is wall clock, by part.
     """
 
     subject: str
     backend: str
     checks: list[Check] = field(default_factory=list)
     lacking: tuple[str, ...] = ()
-    left_out: list[str] = field(default_factory=list)
     steps: int = 0
     """How many steps the change took."""
     seconds: dict[str, float] = field(default_factory=dict)
