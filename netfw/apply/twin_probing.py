@@ -94,7 +94,10 @@ class TwinProbing:
                 )
         samples: Iterator[Shot] = chain(self._packets.of_ways(), self._packets.of_rules())
         shots += islice(samples, _MOST_SAMPLES)
-        self._shots = dict(enumerate(shots, start=1))
+        # a second packet of a connection would show nothing: it goes the way of the first
+        first = {_connection_of(shot.packet): shot for shot in reversed(shots)}
+        kept = [shot for shot in shots if first[_connection_of(shot.packet)] is shot]
+        self._shots = dict(enumerate(kept, start=1))
 
     def _send(self, packets: dict[int, Packet]) -> tuple[dict[int, Fate], str]:
         """What became of each; and what makes all of it doubtful, if anything."""
@@ -112,6 +115,11 @@ class TwinProbing:
                 problem = f"{stage.lost} {_LOST}"
         found = {number: Fate(seen.get(number), refused.get(number, "")) for number in packets}
         return found, problem
+
+
+def _connection_of(packet: Packet) -> object:
+    ends = (packet.source, packet.source_port), (packet.destination, packet.destination_port)
+    return packet.protocol, frozenset(ends)
 
 
 def _numbered(packet: Packet, number: int) -> Packet:

@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="also where the rehearsal says that it would cut your own connection",
+        help="also where the rehearsal says that it would cut your own connection, or would not "
+        "do what it should",
     )
 
 
@@ -76,7 +77,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.no_rehearse:
         print("netfw: NOT REHEARSED, as --no-rehearse says", file=sys.stderr)
-    return write_wish(wish, arguments)
+        return write_wish(wish, arguments)
+    from netfw.cli.rehearsing import rehearsal_before
+
+    return write_wish(wish, arguments, rehearsal_before(policy, compiled, force=arguments.force))
 
 
 def _last(history: list[Entry]) -> Wish:

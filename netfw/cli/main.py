@@ -20,6 +20,7 @@ VERBS = {
     "explain": "say how a packet goes through rules or a policy, and which rule decides",
     "compile": "print the iptables rules of a policy",
     "plan": "say what applying a policy would change on this host",
+    "rehearse": "try a policy in a twin of this host, with rules of others and your connection",
     "apply": "make this host hold a policy's rules; undo it unless it is confirmed",
     "confirm": "keep the change that waits",
     "rollback": "undo the change that waits, or go back to an earlier one",

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Self
 
+from netfw.host.live_facts import read_facts
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.namespace import Namespace
 from netfw.host.rtnetlink import RoutingCopy
@@ -64,6 +65,10 @@ class Twin:
         bring_up(links, self.cables, self.namespace, self.outside)
         lacking += self._copy_routing(host, links)
         lacking += copy_rules(host, self.namespace, self.view)
+        lacking += map(Uncopied, read_facts(host, Family.IPV4).doubts)
+        ipsec = ["ip", "xfrm", "policy"]
+        if run(ipsec, namespace=None if host.is_own else host, check=False).stdout.strip():
+            lacking.append(Uncopied("IPsec (ip xfrm policy)"))
         self.lacking: tuple[Uncopied, ...] = tuple(dict.fromkeys(lacking))
 
     def _copy_routing(self, host: LiveNamespace, links: list[HostLink]) -> list[Uncopied]:

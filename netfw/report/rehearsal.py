@@ -96,9 +96,7 @@ def rehearsal_json(rehearsal: Rehearsal) -> str:
         "cuts_connection": rehearsal.cuts_connection,
         "steps": rehearsal.steps,
         "lacking": list(rehearsal.lacking),
-        "checks": [
-            _check_data(check) for check in chain.from_iterable(map(rehearsal.of, Topic))
-        ],
+        "checks": [_check_data(check) for check in chain.from_iterable(map(rehearsal.of, Topic))],
         "seconds": {part: round(value, 3) for part, value in rehearsal.seconds.items()},
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
