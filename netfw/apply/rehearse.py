@@ -8,7 +8,7 @@ go as the policy says.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from difflib import unified_diff
@@ -27,7 +27,7 @@ from netfw.host.twin_others import read_others
 from netfw.ir.names import Backend, Family
 from netfw.plan.own import Own
 from netfw.plan.plan import plan
-from netfw.plan.step import describe
+from netfw.plan.step import Step, describe
 from netfw.policy.model import Policy
 from netfw.prove.diagrams import within_memory
 from netfw.verify.result import Result
@@ -75,8 +75,6 @@ def rehearse(trial: Trial, host: LiveNamespace) -> Rehearsal:
             probing = [
                 TwinProbing(trial.policy, trial.compiled, twin, family, clock) for family in Family
             ]
-            for each in probing:
-                each.send_rivals()
         others = read_others(twin.view)
         with _timed(rehearsal, "change"):
             stands = _change(trial, twin, rehearsal)
@@ -88,6 +86,13 @@ def rehearse(trial: Trial, host: LiveNamespace) -> Rehearsal:
                 connection.check(rehearsal)
         with _timed(rehearsal, "packets"):
             for each in probing:
+                each.send()
+        with _timed(rehearsal, "change"):
+            is_gone = _take_away(trial, twin, others, rehearsal)
+        with _timed(rehearsal, "packets"):
+            for each in probing:
+                if is_gone:
+                    each.send_rivals()
                 each.check(rehearsal)
     return rehearsal
 
@@ -103,14 +108,8 @@ def _change(trial: Trial, twin: Twin, rehearsal: Rehearsal) -> bool:
     )
     now, _ = read_own(backend, where, recorded)
     steps = plan(now, wanted, trial.before).steps
-    for number, step in enumerate(steps, start=1):
-        try:
-            take(step, backend, where, origins=trial.compiled.source_map)
-        except HostError as error:
-            said = "; ".join(f"{each.place}: {each.problem}" for each in error.faults)
-            what = f"step {number} of {len(steps)}, {describe(step)}"
-            rehearsal.add(Topic.CHANGE, what, Result.DIFFER, said)
-            return False
+    if not _take(steps, trial, twin, rehearsal, "step"):
+        return False
     rehearsal.steps = len(steps)
     found, _ = read_own(backend, where, wanted)
     left = plan(found, wanted).changes
@@ -124,24 +123,60 @@ def _change(trial: Trial, twin: Twin, rehearsal: Rehearsal) -> bool:
     return True
 
 
+def _take(
+    steps: Sequence[Step], trial: Trial, twin: Twin, rehearsal: Rehearsal, what: str
+) -> bool:
+    """Take steps in the twin; whether all could be taken."""
+    for number, step in enumerate(steps, start=1):
+        try:
+            take(step, trial.backend, twin.namespace, origins=trial.compiled.source_map)
+        except HostError as error:
+            said = "; ".join(f"{each.place}: {each.problem}" for each in error.faults)
+            place = f"{what} {number} of {len(steps)}, {describe(step)}"
+            rehearsal.add(Topic.CHANGE, place, Result.DIFFER, said)
+            return False
+    return True
+
+
+def _take_away(
+    trial: Trial, twin: Twin, others: Mapping[str, tuple[str, ...]], rehearsal: Rehearsal
+) -> bool:
+    """Take everything of ours away again, as a removal would; whether that is so then."""
+    found, _ = read_own(trial.backend, twin.namespace, trial.wanted)
+    steps = plan(found, Own(), trial.before).steps
+    if not _take(steps, trial, twin, rehearsal, "taking it away again: step"):
+        return False
+    left = _unlike(others, read_others(twin.view))
+    what = "taken away again, without a trace"
+    reason = "; ".join(f"{name}: {said}" for name, said in left.items() if said)
+    rehearsal.add(Topic.CHANGE, what, Result.DIFFER if reason else Result.AGREE, reason)
+    return True
+
+
 def _compare(
     before: Mapping[str, tuple[str, ...]],
     after: Mapping[str, tuple[str, ...]],
     rehearsal: Rehearsal,
 ) -> None:
     """Others' tables and sets are as they were, line by line."""
+    for name, reason in _unlike(before, after).items():
+        rehearsal.add(Topic.FOREIGN, name, Result.DIFFER if reason else Result.AGREE, reason)
+
+
+def _unlike(
+    before: Mapping[str, tuple[str, ...]], after: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
+    """What has changed, by what it belongs to; empty where nothing has."""
+    found = {}
     for name in dict.fromkeys((*before, *after)):
         old, new = before.get(name, ()), after.get(name, ())
-        if old == new:
-            rehearsal.add(Topic.FOREIGN, name, Result.AGREE)
-            continue
         changed = [
             line
             for line in unified_diff(old, new, lineterm="", n=0)
             if not line.startswith(("---", "+++", "@@"))
         ]
-        reason = "; ".join(changed[:_LINES_SHOWN]) or "their order"
-        rehearsal.add(Topic.FOREIGN, name, Result.DIFFER, reason)
+        found[name] = "; ".join(changed[:_LINES_SHOWN])
+    return found
 
 
 class _Connection:

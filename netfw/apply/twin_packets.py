@@ -66,8 +66,8 @@ class Route:
 class Shot:
     """A packet, its way, and what the policy wants of it.
 
-    ``rival`` is another of the same kind where the policy has no say: it is sent before the
-    change, and fares as this one must. ``is_asserted`` says that an assertion is about it.
+    ``rival`` is another of the same kind where the policy has no say: it is sent where nothing of
+    ours is, and fares as this one must. ``is_asserted`` says that an assertion is about it.
     """
 
     packet: Packet

@@ -1,4 +1,4 @@
-"""The packets of one family in a rehearsal: chosen before the change, sent before and after it."""
+"""The packets of one family in a rehearsal: chosen before the change, and sent after it."""
 
 from __future__ import annotations
 
@@ -51,31 +51,38 @@ class TwinProbing:
         self._shots: dict[int, Shot] = {}
         self._unshown: list[Check] = []
         self._choose()
+        self._fates: dict[int, Fate] = {}
         self._rivals: dict[int, Fate] = {}
+        self._problem = ""
+        self._verdict: TwinVerdict | None = None
+
+    def send(self) -> None:
+        """Send the packets, when the change has been made, and read the rules as they are then."""
+        if self._shots:
+            packets = {number: shot.packet for number, shot in self._shots.items()}
+            self._fates, self._problem = self._send(packets)
+            self._verdict = TwinVerdict(self._twin, self.family, self._origins)
 
     def send_rivals(self) -> None:
-        """Send those of which the policy does not speak, before the change."""
+        """Send those of which the policy does not speak, when nothing of ours is there."""
         rivals = {
             number: shot.rival for number, shot in self._shots.items() if shot.rival is not None
         }
         if rivals:
-            self._rivals, _ = self._send(rivals)
+            self._rivals, problem = self._send(rivals)
+            self._problem = self._problem or problem
 
     def check(self, rehearsal: Rehearsal) -> None:
-        """Send everything, after the change, and judge what became of it."""
+        """Judge what became of all of them."""
         rehearsal.checks += self._unshown
-        if not self._shots:
-            return
-        found, problem = self._send({number: shot.packet for number, shot in self._shots.items()})
-        verdict = TwinVerdict(self._twin, self.family, self._origins)
         for number, shot in self._shots.items():
-            if problem:
+            if self._problem or self._verdict is None:
                 topic = Topic.ASSERTION if shot.is_asserted else Topic.PACKET
                 what = f"{shot.packet} ({shot.route})"
-                rehearsal.add(topic, what, Result.INCONCLUSIVE, problem, shot.origin)
+                rehearsal.add(topic, what, Result.INCONCLUSIVE, self._problem, shot.origin)
             else:
-                check = verdict.judge(shot, found[number], self._rivals.get(number))
-                rehearsal.checks.append(check)
+                rival = self._rivals.get(number)
+                rehearsal.checks.append(self._verdict.judge(shot, self._fates[number], rival))
 
     def _choose(self) -> None:
         shots: list[Shot] = []

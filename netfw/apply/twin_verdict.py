@@ -57,8 +57,8 @@ class TwinVerdict:
         self._scene = _scene_of(twin.view, family)
 
     def judge(self, shot: Shot, fate: Fate, rival: Fate | None = None) -> Check:
-        """What a packet shows; ``rival`` is what became of the other of its kind, before the
-        change."""
+        """What a packet shows; ``rival`` is what became of the other of its kind where nothing
+        of ours was there."""
         topic = Topic.ASSERTION if shot.is_asserted else Topic.PACKET
         result, reason = self._judge(shot, fate, rival)
         what = f"{shot.packet} ({shot.route})"
@@ -77,9 +77,11 @@ class TwinVerdict:
             assert account is not None
             return Result.INCONCLUSIVE, account.traversal.detail
         if shot.expected is Expected.NOT_COVERED:
-            if rival is None or _is_like(fate, rival):
+            if rival is None:
+                return Result.INCONCLUSIVE, "nothing is known of how it fares without netfw"
+            if _is_like(fate, rival):
                 return Result.AGREE, ""
-            said = f"the policy does not speak of it, and before the change {_then(rival)}"
+            said = f"the policy does not speak of it, and without netfw {rival}"
             return Result.DIFFER, f"{said}, but now {fate}{self._why(account)}"
         if fate.got_through is (shot.expected is Expected.DENIED):
             return self._contradicts(shot, fate, account)
@@ -153,7 +155,3 @@ def _is_like(one: Fate, other: Fate) -> bool:
         one.sighting.interface == other.sighting.interface
         and one.sighting.addressing.destination == other.sighting.addressing.destination
     )
-
-
-def _then(fate: Fate) -> str:
-    return str(fate).replace(" does ", " did ").replace(" is ", " was ").replace("leaves", "left")

@@ -49,6 +49,14 @@ assert:
   - denied: {in: wan, out: lan, service: any}
   - allowed: {in: lan, out: wan, service: http}
 """
+ONE_INTERFACE = """\
+version: 1
+endpoints: {wan: {host: eth0}}
+policies:
+  - name: public
+    at: wan
+    ingress: [{allow: http}]
+"""
 CLOSED = f"{TWO_INTERFACES}failsafes: {{ingress: [{{service: ssh, from: 192.0.2.200}}]}}\n"
 """Without the failsafe that lets everybody in by SSH."""
 STEER = """\
@@ -230,6 +238,21 @@ def test_a_second_rehearsal_on_top_of_what_is_applied_takes_no_step(host: Host):
     rehearsal = rehearse(trial, host.live)
     assert rehearsal.steps == 0
     assert rehearsal.result is Result.AGREE
+
+
+@each_backend
+def test_what_an_old_policy_denied_and_the_new_one_leaves_to_others_is_no_difference(
+    host: Host, backend: Backend
+):
+    host.load(backend, "*filter\n-A INPUT -p udp -m udp --dport 9999 -j DROP\nCOMMIT\n")
+    old = trial_of(host, TWO_INTERFACES, backend)
+    for step in plan(Own(), old.wanted).steps:
+        take(step, backend, host.live)
+    new = trial_of(host, ONE_INTERFACE, backend)
+    rehearsal = rehearse(replace(new, recorded=old.wanted), host.live)
+    assert that_are(rehearsal, Result.DIFFER) == []
+    assert rehearsal.result is Result.AGREE
+    assert "eth1 → this host" in " ".join(check.what for check in rehearsal.of(Topic.PACKET))
 
 
 def test_the_host_is_only_read(host: Host):
