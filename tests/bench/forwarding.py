@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -22,6 +21,7 @@ from tests.bench import rulesets
 from tests.bench.aerleon import AerleonMissing
 from tests.bench.child import unwind_when_ended
 from tests.bench.policies import BenchRule, disjoint_rules
+from tests.bench.printed import console
 from tests.bench.road import FLOWS, Frames, Passage, Road, frames, keep_to_one_cpu
 from tests.bench.rulesets import Loadable, may_load
 
@@ -205,21 +205,21 @@ def main() -> None:
     parser.add_argument("--rules", type=int, default=RULES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    out = console()
     if lacking := may_load():
-        console.print(f"forwarding: {lacking}")
+        out.print(f"forwarding: {lacking}")
         return
     rules = disjoint_rules(arguments.rules)
     wanted, missing = loadables(rules)
     for line in missing:
-        console.print(f"missing: {line}")
+        out.print(f"missing: {line}")
     sent = cases(rules)
     keep_to_one_cpu()
     outcomes = measure(wanted, sent, arguments.rounds, Console(stderr=True))
-    console.print(f"forwarded IPv4 UDP through {arguments.rules:,} rules, one processor")
+    out.print(f"forwarded IPv4 UDP through {arguments.rules:,} rules, one processor")
     for backend in (Backend.LEGACY, Backend.NFT):
-        console.print(rates_table(outcomes, sent, backend))
-        console.print(cpu_table(outcomes, sent, backend))
+        out.print(rates_table(outcomes, sent, backend))
+        out.print(cpu_table(outcomes, sent, backend))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from tests.bench.child import child, unwind_when_ended
+from tests.bench.printed import console
 
 SIZES = (100, 1_000, 10_000, 100_000)
 PACKET = "tcp 198.51.100.7 -> 203.0.113.1:443 in eth0"
@@ -88,4 +88,4 @@ def _spent(command: Sequence[str]) -> str:
 if __name__ == "__main__":
     unwind_when_ended()
     # on its own: a process begins with the peak memory of the one that starts it
-    Console().print(growth_table())
+    console().print(growth_table())

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Console
 from rich.table import Table
 
 from netfw.errors import NetfwError
@@ -18,6 +17,7 @@ from netfw.ir.names import Backend, Family
 from tests.bench import rulesets
 from tests.bench.child import unwind_when_ended
 from tests.bench.policies import BenchRule, Shape, rules_of
+from tests.bench.printed import console
 from tests.bench.rulesets import Loadable, may_load
 
 RULES = 10_000
@@ -106,12 +106,12 @@ def main() -> None:
     parser.add_argument("--rules", type=int, default=RULES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
-    console = Console()
+    out = console()
     if lacking := may_load():
-        console.print(f"load: {lacking}")
+        out.print(f"load: {lacking}")
         return
     for shape in Shape:
-        console.print(load_table(arguments.rules, arguments.rounds, shape))
+        out.print(load_table(arguments.rules, arguments.rounds, shape))
 
 
 if __name__ == "__main__":

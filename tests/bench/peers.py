@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from tests.bench.aerleon import AerleonMissing, aclgen, aerleon_command, write_aerleon
@@ -28,6 +27,7 @@ from tests.bench.policies import (
     netfw_policy,
     rules_of,
 )
+from tests.bench.printed import console
 from tests.bench.spent import PATIENCE, Spent, best_of
 
 SIZES = (10, 1_000, 10_000, 100_000)
@@ -192,10 +192,10 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="RULES")
     parser.add_argument("--shapes", choices=[s.name.lower() for s in Shape], nargs="+")
     arguments = parser.parse_args()
-    console, present = Console(), tools()
+    out, present = console(), tools()
     for shape in Shape:
         if not arguments.shapes or shape.name.lower() in arguments.shapes:
-            console.print(peers_table(shape, arguments.sizes, present))
+            out.print(peers_table(shape, arguments.sizes, present))
 
 
 if __name__ == "__main__":
