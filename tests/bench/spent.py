@@ -59,6 +59,9 @@ def _main(stdout: str, patience: str, *argv: str) -> None:
     """Start the command in a process group of its own, which a command that is late ends with."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     late = False
+    numbers = (signal.SIGALRM, signal.SIGINT, signal.SIGTERM)
+    # whoever ends us before we can end the command has to wait until we can
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     began = time.perf_counter()
     process = os.posix_spawn(
         argv[0],
@@ -70,6 +73,7 @@ def _main(stdout: str, patience: str, *argv: str) -> None:
             (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
         ],
         setpgroup=0,
+        setsigmask=(),
     )
 
     def end(*_: object) -> None:
@@ -77,9 +81,10 @@ def _main(stdout: str, patience: str, *argv: str) -> None:
         late = True
         os.killpg(process, signal.SIGKILL)
 
-    for number in (signal.SIGALRM, signal.SIGINT, signal.SIGTERM):
+    for number in numbers:
         signal.signal(number, end)
     signal.alarm(int(patience))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
     _, status, usage = os.wait4(process, 0)
     wall = time.perf_counter() - began
     code = "late" if late else os.waitstatus_to_exitcode(status)
