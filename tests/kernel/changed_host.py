@@ -48,10 +48,16 @@ class ChangedHost(Host):
         self.state = folder / "state"
         self._bin = folder / "bin"
         self._bin.mkdir(parents=True)
+        self.choose(backend)
+
+    def choose(self, backend: Backend) -> None:
+        """Make the programs without a suffix those of a backend, as update-alternatives does."""
+        self.backend = backend
         for name in ("iptables", "ip6tables"):
             for end in ("", "-save", "-restore"):
-                found = Path("/usr/sbin", f"{name}-{backend}{end}")
-                (self._bin / f"{name}{end}").symlink_to(found)
+                link = self._bin / f"{name}{end}"
+                link.unlink(missing_ok=True)
+                link.symlink_to(Path("/usr/sbin", f"{name}-{backend}{end}"))
 
     @property
     def environment(self) -> dict[str, str]:

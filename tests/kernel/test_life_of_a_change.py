@@ -150,6 +150,19 @@ def test_chains_of_others_that_look_like_ours_and_rules_that_need_ours_are_refus
     assert host.saved() == before
 
 
+def test_rules_in_the_backend_that_the_host_uses_no_longer_are_told_and_moved(
+    host: ChangedHost,
+) -> None:
+    old = host.backend
+    host.apply(POLICY)
+    host.choose(Backend.LEGACY if old is Backend.NFT else Backend.NFT)
+    assert host.status()["elsewhere"] is True
+    host.apply(POLICY)
+    assert "NETFW-IN-wan" in host.saved()
+    assert host.status()["well"] is True
+    assert "NETFW" not in host.sh(f"iptables-{old}-save; ip6tables-{old}-save")
+
+
 def wait_for(holds: Callable[[], bool], seconds: float) -> None:
     until = time.monotonic() + seconds
     while not holds():
