@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from netfw.apply.recorded import recorded_in, settings_before
-from netfw.apply.transition import bring_to
+from netfw.apply.transition import bring_to, carry_out
 from netfw.host.history import read_entry
+from netfw.host.loader import take
+from netfw.host.own_host import read_own
 from netfw.host.state_folder import StateFolder
+from netfw.plan.entry import Entry
 from netfw.plan.own import Own
 from netfw.plan.pending import Pending
+from netfw.plan.plan import plan
+from netfw.plan.step import LoadSets
 
 
 def undo(state: StateFolder, pending: Pending) -> None:
@@ -18,5 +25,21 @@ def undo(state: StateFolder, pending: Pending) -> None:
     change = read_entry(state, pending.number)
     before = read_entry(state, pending.before) if pending.before else None
     entries = [change] if before is None else [before, change]
-    own = Own() if before is None else before.own
-    bring_to(own, recorded_in(entries), change.backend, settings_before(entries))
+    recorded, settings = recorded_in(entries), settings_before(entries)
+    if before is None:
+        bring_to(Own(), recorded, change.backend, settings)
+        return
+    if before.backend is not change.backend:
+        _go_over(before, change, recorded, settings)
+    bring_to(before.own, recorded, before.backend, settings)
+
+
+def _go_over(before: Entry, change: Entry, recorded: Own, settings: Mapping[str, str]) -> None:
+    """Back to the backend of before: the old rules stand before the new ones go, and sets that
+    either ask stay until then."""
+    now, _ = read_own(before.backend, recorded=recorded)
+    for step in plan(now, before.own, settings).steps:
+        if not (isinstance(step, LoadSets) and step.destroys):
+            take(step, before.backend)
+    there, _ = read_own(change.backend)
+    carry_out(plan(Own(there.tables), Own()), change.backend)

@@ -163,6 +163,24 @@ def test_rules_in_the_backend_that_the_host_uses_no_longer_are_told_and_moved(
     assert "NETFW" not in host.sh(f"iptables-{old}-save; ip6tables-{old}-save")
 
 
+def test_a_move_to_another_backend_that_nobody_confirms_is_undone_exactly(
+    host: ChangedHost,
+) -> None:
+    old, new = host.backend, Backend.LEGACY if host.backend is Backend.NFT else Backend.NFT
+    rules = "".join(
+        f"      - {{allow: tcp/{8000 + number}, from: 192.0.2.{number}}}\n" for number in range(12)
+    )
+    with_sets = POLICY.replace("ingress:\n", f"ingress:\n{rules}", 1)
+    host.apply(with_sets)
+    before = host.saved()
+    host.choose(new)
+    host.apply(with_sets, "--confirm", "2s")
+    assert "NETFW" in host.saved()
+    host.choose(old)
+    wait_for(lambda: host.saved() == before, 20)
+    assert "NETFW" not in host.sh(f"iptables-{new}-save; ip6tables-{new}-save")
+
+
 def wait_for(holds: Callable[[], bool], seconds: float) -> None:
     until = time.monotonic() + seconds
     while not holds():
