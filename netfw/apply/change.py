@@ -69,6 +69,9 @@ def _write(intention: Intention, entry: Entry) -> None:
     if not intention.elsewhere.own.is_empty:
         # now that the new rules stand, those in the other backend may go
         carry_out(plan(intention.elsewhere.own, Own()), intention.variant.other)
+        held, _ = read_own(backend, recorded=wish.own)
+        # the sets that they asked
+        carry_out(plan(held, wish.own), backend)
     found, _ = read_own(backend, recorded=wish.own)
     left = plan(found, wish.own).changes
     if left:

@@ -13,7 +13,7 @@ from netfw.host.variant import Elsewhere, Variant, host_variant, read_elsewhere
 from netfw.plan.entry import Entry
 from netfw.plan.foreign import Foreign
 from netfw.plan.own import Own
-from netfw.plan.plan import Plan, plan
+from netfw.plan.plan import Plan, plan, sets_asked
 from netfw.plan.refusal import refusals
 
 
@@ -69,8 +69,8 @@ def intend(wish: Wish, history: Iterable[Entry] = ()) -> Intention:
     for name in wish.own.settings:
         if name in now.settings:
             before.setdefault(name, now.settings[name])
-    found = plan(now, wish.own, before)
     elsewhere = read_elsewhere(variant)
+    found = plan(now, wish.own, before, kept=sets_asked(elsewhere.own))
     return Intention(wish, variant, now, foreign, elsewhere, before, found)
 
 

@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from netfw.apply.recorded import recorded_in, settings_before
 from netfw.apply.transition import bring_to, carry_out
 from netfw.host.history import read_entry
-from netfw.host.loader import take
 from netfw.host.own_host import read_own
 from netfw.host.state_folder import StateFolder
 from netfw.plan.entry import Entry
 from netfw.plan.own import Own
 from netfw.plan.pending import Pending
-from netfw.plan.plan import plan
-from netfw.plan.step import LoadSets
+from netfw.plan.plan import plan, sets_asked
 
 
 def undo(state: StateFolder, pending: Pending) -> None:
@@ -37,9 +35,7 @@ def undo(state: StateFolder, pending: Pending) -> None:
 def _go_over(before: Entry, change: Entry, recorded: Own, settings: Mapping[str, str]) -> None:
     """Back to the backend of before: the old rules stand before the new ones go, and sets that
     either ask stay until then."""
-    now, _ = read_own(before.backend, recorded=recorded)
-    for step in plan(now, before.own, settings).steps:
-        if not (isinstance(step, LoadSets) and step.destroys):
-            take(step, before.backend)
     there, _ = read_own(change.backend)
+    now, _ = read_own(before.backend, recorded=recorded)
+    carry_out(plan(now, before.own, settings, kept=sets_asked(there)), before.backend)
     carry_out(plan(Own(there.tables), Own()), change.backend)

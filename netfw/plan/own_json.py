@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from netfw.errors import FactError
 from netfw.facts.ipset_save import parse_sets
-from netfw.ir.ipset import IpSet, PartKind
+from netfw.ir.ipset import IpSet, PartKind, SetPort
 from netfw.ir.names import Family, TableName
+from netfw.ir.protocols import PRINTED_NAMES
 from netfw.plan.own import Own, OwnTable
 from netfw.render.ipset import render_sets
 
@@ -71,10 +73,30 @@ def _rules(data: Mapping[object, object]) -> dict[str, tuple[str, ...]]:
 
 def _sets(text: str) -> dict[str, IpSet]:
     try:
-        return parse_sets(text, "sets")
+        return {name: _in_own_words(ipset) for name, ipset in parse_sets(text, "sets").items()}
     except FactError as error:
         fault = error.faults[0]
         raise ValueError(f"{fault.place}: {fault.problem}") from None
+
+
+def _in_own_words(ipset: IpSet) -> IpSet:
+    """A set whose protocols are not spelled as in the file, where they are numbers: what a host
+    prints is compared with it word by word."""
+    if PartKind.PORT not in ipset.parts:
+        return ipset
+    members = (
+        replace(
+            member,
+            parts=tuple(
+                SetPort(part.protocol, part.number)
+                if isinstance(part, SetPort) and part.protocol in PRINTED_NAMES
+                else part
+                for part in member.parts
+            ),
+        )
+        for member in ipset.members
+    )
+    return replace(ipset, members=tuple(members))
 
 
 def _family(text: object) -> Family:

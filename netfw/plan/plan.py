@@ -31,21 +31,27 @@ class Plan:
     changes: tuple[Change, ...] = ()
 
 
-def plan(now: Own, wanted: Own, before: Mapping[str, str] | None = None) -> Plan:
+def plan(
+    now: Own,
+    wanted: Own,
+    before: Mapping[str, str] | None = None,
+    *,
+    kept: frozenset[str] = frozenset(),
+) -> Plan:
     """What leads from one state to another.
 
     ``before`` are the values that sysctls had before netfw wrote them: those that are not wanted
-    any longer get them back.
+    any longer get them back. ``kept`` are sets that rules in the other backend ask: they stay.
     """
     # a snapshot holds the names that sets had on the host
     wanted = replace(wanted, tables={key: _plain(table) for key, table in wanted.tables.items()})
-    planned = [_Family(now, wanted, family) for family in Family]
+    planned = [_Family(now, wanted, family, kept) for family in Family]
     settings = _settings(now, wanted, before or {})
     made = [step for each in planned for step in each.sets()]
     routing = [RoutingChange.of(now, wanted, family) for family in Family]
     tables = [step for each in planned for step in each.tables()]
     steps: tuple[Step, ...] = (
-        *_leftovers(now),
+        *_leftovers(now, kept),
         *made,
         *(WriteSetting(name, value) for name, value in settings.items()),
         *(step for each in routing for step in each.comes_first()),
@@ -65,12 +71,13 @@ def plan(now: Own, wanted: Own, before: Mapping[str, str] | None = None) -> Plan
 class _Family:
     """Sets and tables of one family: a packet meets those of its own alone."""
 
-    def __init__(self, now: Own, wanted: Own, family: Family) -> None:
+    def __init__(self, now: Own, wanted: Own, family: Family, kept: frozenset[str]) -> None:
         self.family = family
+        self._kept = kept
         self._installed = _sets_of(now, family)
         self._in_use = _named_by(now, family)
         self._wanted = _wanted_sets(wanted, family)
-        self.set_changes = set_changes(self._installed, self._wanted, self._in_use)
+        self.set_changes = set_changes(self._installed, self._wanted, self._in_use, kept)
         names = {base_of(name): name for name in self._in_use}
         self._in_place: SetChange | None = None
         table_changes = _table_changes(now, wanted, family, names)
@@ -106,7 +113,7 @@ class _Family:
     def left_over(self) -> Iterator[LoadSets]:
         """Sets that no rule asks any longer."""
         used = {self._names.get(name, name) for name in self._wanted}
-        gone = sorted(self._in_use & self._installed.keys() - used)
+        gone = sorted(self._in_use & self._installed.keys() - used - self._kept)
         if gone:
             yield LoadSets("".join(f"destroy {name}\n" for name in gone), "sets of before")
 
@@ -166,6 +173,11 @@ def _sets_of(own: Own, family: Family) -> dict[str, IpSet]:
     return {name: ipset for name, ipset in own.sets.items() if ipset.family is family}
 
 
+def sets_asked(own: Own) -> frozenset[str]:
+    """The sets that rules of either family ask."""
+    return frozenset().union(*(_named_by(own, family) for family in Family))
+
+
 def _named_by(own: Own, family: Family) -> frozenset[str]:
     """The sets that rules of ours ask."""
     return frozenset(
@@ -179,10 +191,9 @@ def _named_by(own: Own, family: Family) -> frozenset[str]:
     )
 
 
-def _leftovers(now: Own) -> Iterator[LoadSets]:
+def _leftovers(now: Own, kept: frozenset[str]) -> Iterator[LoadSets]:
     """Sets of a change that was broken off: no rule asks them, and their names are needed."""
-    used = frozenset().union(*(_named_by(now, family) for family in Family))
-    gone = sorted(now.sets.keys() - used)
+    gone = sorted(now.sets.keys() - sets_asked(now) - kept)
     if gone:
         yield LoadSets("".join(f"destroy {name}\n" for name in gone), "sets that nothing asks")
 

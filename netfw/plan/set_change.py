@@ -78,16 +78,20 @@ class SetChange:
 
 
 def set_changes(
-    installed: Mapping[str, IpSet], wanted: Mapping[str, IpSet], in_use: frozenset[str]
+    installed: Mapping[str, IpSet],
+    wanted: Mapping[str, IpSet],
+    in_use: frozenset[str],
+    kept: frozenset[str] = frozenset(),
 ) -> list[SetChange]:
-    """The sets that differ; ``in_use`` are the names that rules of ours ask now."""
+    """The sets that differ; ``in_use`` are the names that rules of ours ask now, ``kept`` those
+    that rules in the other backend ask."""
     found: dict[str, list[IpSet]] = {}
     for name in in_use & installed.keys():
         found.setdefault(base_of(name), []).append(installed[name])
     changes = []
     for name, ipset in wanted.items():
         one = found[name][0] if len(found.get(name, ())) == 1 else None
-        changes.append(SetChange(one, ipset, free_name(name, in_use)))
+        changes.append(SetChange(one, ipset, free_name(name, in_use | kept)))
     return [change for change in changes if change.is_reshaped or change.comes or change.goes]
 
 

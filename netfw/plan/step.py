@@ -14,11 +14,6 @@ class LoadSets:
     text: str
     what: str = "sets"
 
-    @property
-    def destroys(self) -> bool:
-        """Whether it only takes sets away."""
-        return all(line.startswith("destroy ") for line in self.text.splitlines())
-
 
 @dataclass(frozen=True, slots=True)
 class LoadTable:
