@@ -15,6 +15,8 @@ from tests.kernel.hosts import Host
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "netfw")
+_CHOSEN = re.compile(r" (?:initval 0x[0-9a-f]+|hashsize \d+)")
+"""What the kernel chooses itself when a set is made."""
 _COUNTERS = re.compile(r"\[\d+:\d+\]")
 
 POLICY = """\
@@ -119,7 +121,7 @@ class ChangedHost(Host):
         kept = "\n".join(line for line in rules.splitlines() if not line.startswith("#"))
         if not counters:
             kept = _COUNTERS.sub("[0:0]", kept)
-        sets = "\n".join(sorted(self.sh("ipset save").splitlines()))
+        sets = "\n".join(sorted(_CHOSEN.sub("", self.sh("ipset save")).splitlines()))
         routing = self.sh(
             "ip rule; ip -6 rule; ip route show table all; ip -6 route show table all"
         )

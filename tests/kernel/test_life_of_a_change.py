@@ -172,6 +172,7 @@ def test_a_move_to_another_backend_that_nobody_confirms_is_undone_exactly(
     )
     with_sets = POLICY.replace("ingress:\n", f"ingress:\n{rules}", 1)
     host.apply(with_sets)
+    assert host.status()["well"] is True
     before = host.saved()
     host.choose(new)
     host.apply(with_sets, "--confirm", "2s")
