@@ -101,9 +101,13 @@ class ChangedHost(Host):
         path.write_text(text)
         return str(path)
 
-    def apply(self, text: str, *words: str, status: int | None = 0) -> str:
-        """Apply a policy without a question; what netfw printed."""
-        done = self.netfw("apply", self.write_policy(text), *words, status=status)
+    def apply(
+        self, text: str, *words: str, status: int | None = 0, rehearsed: bool = False
+    ) -> str:
+        """Apply a policy without a question, mostly without the seconds that a rehearsal takes;
+        what netfw printed."""
+        how = () if rehearsed else ("--no-rehearse",)
+        done = self.netfw("apply", self.write_policy(text), *how, *words, status=status)
         return done.stdout + done.stderr
 
     def status(self) -> dict[str, Any]:

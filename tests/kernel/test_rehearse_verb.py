@@ -49,23 +49,23 @@ def test_a_change_that_would_lock_out_whoever_asks_is_refused_unless_forced(host
     done = host.netfw("rehearse", host.write_policy(CLOSED), "--json", status=1)
     found = json.loads(done.stdout)
     assert found["cuts_connection"] is True
-    said = host.apply(CLOSED, "--yes", status=1)
+    said = host.apply(CLOSED, "--yes", status=1, rehearsed=True)
     assert "this change would cut the SSH connection that you are logged in by" in said
     assert host.saved() == before
-    said = host.apply(CLOSED, "--yes", "--force")
+    said = host.apply(CLOSED, "--yes", "--force", rehearsed=True)
     assert "WRITTEN ALL THE SAME, as --force says" in said
     assert "NETFW-" in host.saved()
 
 
 def test_not_to_rehearse_is_loud(host: LoggedIn):
     host.connection = FROM_ELSEWHERE
-    said = host.apply(CLOSED, "--yes", "--no-rehearse")
+    said = host.apply(CLOSED, "--yes", rehearsed=True)
     assert "NOT REHEARSED, as --no-rehearse says" in said
     assert "this change would cut" not in said
 
 
 def test_a_change_that_agrees_says_little(host: LoggedIn):
-    said = host.apply(CLOSED, "--yes")
+    said = host.apply(CLOSED, "--yes", rehearsed=True)
     assert "rehearsing in a twin of this host" in said
     assert "agree" not in said
     assert "change 1 is kept" in said
