@@ -59,7 +59,7 @@ def test_a_change_that_would_lock_out_whoever_asks_is_refused_unless_forced(host
 
 def test_not_to_rehearse_is_loud(host: LoggedIn):
     host.connection = FROM_ELSEWHERE
-    said = host.apply(CLOSED, "--yes", rehearsed=True)
+    said = host.apply(CLOSED, "--yes")
     assert "NOT REHEARSED, as --no-rehearse says" in said
     assert "this change would cut" not in said
 
