@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -31,6 +31,7 @@ _ROOM = 1 << 23
 """Bytes that a socket may hold: nothing is lost for want of somebody who reads."""
 _TICK = 0.001
 """Seconds between two packets of a flow, as far as the machine has the time."""
+_PATIENCE = 10.0
 _QUIET = 1.0
 """Seconds without any packet after which none comes any more."""
 _SO_RCVBUFFORCE = 33
@@ -159,6 +160,11 @@ class Conversation(Flow):
         self._near = sender.call(lambda: _udp_socket(family, 0))
         self._near.connect((address, port))
         self._answers, self._questions = Seen(), Seen()
+        self.send()
+        until = time.monotonic() + _PATIENCE
+        while not self.tally.came:
+            assert time.monotonic() < until, f"{self.tally.name} does not begin"
+            self.receive()
 
     def send(self) -> None:
         with suppress(OSError):
@@ -395,9 +401,8 @@ def _raw_socket(family: Family) -> socket.socket:
 
 
 def _udp_socket(family: Family, port: int) -> socket.socket:
-    made = socket.socket(_AF[family], socket.SOCK_DGRAM)
+    made = _bound(family, socket.SOCK_DGRAM, port)
     made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
-    made.bind((_ANY[family], port))
     made.setblocking(False)
     return made
 
@@ -409,11 +414,15 @@ def _tcp_socket(family: Family) -> socket.socket:
 
 
 def _listening(family: Family, port: int) -> socket.socket:
-    made = socket.socket(_AF[family], socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind((_ANY[family], port))
+    made = _bound(family, socket.SOCK_STREAM, port)
     made.listen(512)
     return made
 
 
-Make = Callable[[], Flow]
+def _bound(family: Family, kind: socket.SocketKind, port: int) -> socket.socket:
+    made = socket.socket(_AF[family], kind)
+    if family is Family.IPV6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((_ANY[family], port))
+    return made

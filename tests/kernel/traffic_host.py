@@ -17,8 +17,8 @@ INSIDE = {Family.IPV4: "10.0.0.2", Family.IPV6: "fd00::2"}
 _SYSCTLS = {
     "net/ipv4/ip_forward": 1,
     "net/ipv6/conf/all/forwarding": 1,
-    # flows that send a packet from each source port soon begin anew
-    "net/netfilter/nf_conntrack_udp_timeout": 2,
+    # less than the time after which a flow of new connections comes to the same port again
+    "net/netfilter/nf_conntrack_udp_timeout": 20,
 }
 
 
