@@ -14,13 +14,7 @@ from netfw.plan.set_change import SetChange, set_changes
 from netfw.plan.set_text import base_of, rename_sets, sets_named
 from netfw.plan.step import LoadSets, LoadTable, Step, WriteSetting
 from netfw.plan.table_change import TableChange
-
-_UP = (TableName.RAW, TableName.MANGLE, TableName.NAT, TableName.FILTER, TableName.SECURITY)
-"""What writes marks and addresses comes before what reads them; and filter, which keeps a host
-closed, is the last to come and the first to go."""
-_BEHIND = (TableName.RAW, TableName.NAT, TableName.FILTER, TableName.MANGLE, TableName.SECURITY)
-"""Where mangle changes behind filter alone: what filter allows anew is kept back no longer than
-it must be, and what it denies anew is denied already."""
+from netfw.plan.table_order import in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +92,10 @@ class _Family:
             yield change.made_anew()
 
     def tables(self) -> Iterator[LoadTable]:
-        """Each table in one transaction, in an order in which no packet gets through that neither
-        the old rules nor the new ones let through."""
-        changes = {change.table: change for change in self.table_changes}
-        order = _UP
-        if all(change.after.is_empty for change in changes.values()):
-            order = _UP[::-1]
-        elif TableName.MANGLE in changes and changes[TableName.MANGLE].is_behind_filter:
-            order = _BEHIND
-        for table in order:
-            if table in changes:
-                yield changes[table].step()
+        """Each table in a transaction, in an order in which no packet gets through that neither
+        the old rules nor the new ones let through, and none is lost that both do."""
+        for change in in_order(self.table_changes):
+            yield change.step()
 
     def left_over(self) -> Iterator[LoadSets]:
         """Sets that no rule asks any longer."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from netfw.ir.names import BUILTIN_CHAINS, Family, Hook, TableName
+from netfw.ir.names import BUILTIN_CHAINS, Family, TableName
 from netfw.plan.change import Change, changed_lines, table_place
 from netfw.plan.own import OwnTable
-from netfw.plan.set_text import base_of, rename_sets, sets_named
 from netfw.plan.step import LoadTable
+from netfw.plan.trend import plain_rule
 from netfw.plan.wording import same_rules
-
-_LEADS_TO = re.compile(r" -[jg] (NETFW-\S+)")
-
 
 @dataclass(frozen=True, slots=True)
 class TableChange:
@@ -70,8 +66,8 @@ class TableChange:
     def changes(self) -> Iterator[Change]:
         """What comes and goes, for people: sets have the names that the policy gives them."""
         for name in dict.fromkeys((*self.before.chains, *self.after.chains)):
-            before = [_plain(text) for text in self.before.chains.get(name, ())]
-            after = [_plain(text) for text in self.after.chains.get(name, ())]
+            before = [plain_rule(text) for text in self.before.chains.get(name, ())]
+            after = [plain_rule(text) for text in self.after.chains.get(name, ())]
             if not same_rules(before, after, self.family):
                 place = table_place(self.table, name)
                 yield from changed_lines(self.family, place, before, after)
@@ -81,34 +77,3 @@ class TableChange:
             if not same_rules(before, after, self.family):
                 place = table_place(self.table, hook.value)
                 yield from changed_lines(self.family, place, before, after)
-
-    @property
-    def is_behind_filter(self) -> bool:
-        """Whether all that differs is what packets meet behind the table filter."""
-        led = {hook: _led_to(self, hook.value) for hook in BUILTIN_CHAINS[self.table]}
-        behind = led.pop(Hook.POSTROUTING, frozenset()).difference(*led.values())
-        called = [
-            hook.value
-            for hook in BUILTIN_CHAINS[self.table]
-            if self.before.calls.get(hook.value) != self.after.calls.get(hook.value)
-        ]
-        return behind.issuperset((*self.chains, *self.gone, *called))
-
-
-def _led_to(change: TableChange, start: str) -> frozenset[str]:
-    """The chains that a chain leads to, itself among them, by the old rules or the new ones."""
-    found: set[str] = set()
-    waiting = [start]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        for table in (change.before, change.after):
-            for text in (*table.chains.get(name, ()), *table.calls.get(name, ())):
-                waiting += _LEADS_TO.findall(f" {text}")
-    return frozenset(found)
-
-
-def _plain(text: str) -> str:
-    return rename_sets(text, {name: base_of(name) for name in sets_named(text)})
