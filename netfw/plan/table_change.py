@@ -12,6 +12,7 @@ from netfw.plan.step import LoadTable
 from netfw.plan.trend import plain_rule
 from netfw.plan.wording import same_rules
 
+
 @dataclass(frozen=True, slots=True)
 class TableChange:
     """One table of one family, with the names that sets shall have in it."""

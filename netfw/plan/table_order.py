@@ -11,14 +11,15 @@ neither does shall not. Filter judges what others have prepared or demand:
   elsewhere needs a rule of filter that lets it go there. When they come, filter has to fulfil
   them before, and when they go, filter may stop to do so only afterwards.
 
-A table of which one part has to come before filter and the other behind it changes twice.
+A table of which one part has to come before filter and the other behind it changes twice. Where
+packets are sent elsewhere than before, filter does: it lets them go to both places in between.
 Where early rules come and go at once, no order is right for all of them; they come first then, so
 that filter never relies upon a verdict that is not given yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from netfw.ir.names import Hook, TableName
@@ -26,6 +27,7 @@ from netfw.plan.own import OwnTable
 from netfw.plan.table_change import TableChange
 from netfw.plan.trend import Trend, chains_from, hooks_of, trend_of
 
+_REDIRECTED = " --ctstate DNAT "
 _LATE = (Hook.POSTROUTING,)
 _EARLY = hooks_of(TableName.MANGLE, without=Hook.POSTROUTING)
 
@@ -47,10 +49,11 @@ def in_order(changes: Iterable[TableChange]) -> Iterator[TableChange]:
         _place_mangle(mangle, before, behind)
     nat = by_table.get(TableName.NAT)
     if nat is not None:
-        grows = _trend(nat, hooks_of(TableName.NAT)) is Trend.GROWS
-        (behind if grows else before).append(nat)
+        _place_nat(nat, by_table, before, behind)
     yield from before
-    yield from (by_table[name] for name in (TableName.FILTER, TableName.SECURITY) if name in by_table)
+    yield from (
+        by_table[name] for name in (TableName.FILTER, TableName.SECURITY) if name in by_table
+    )
     # the last to prepare is the first that need not do so any longer
     yield from reversed(behind)
 
@@ -68,6 +71,48 @@ def _place_mangle(
     first, second = _split(mangle, _EARLY if early_is_first else _LATE)
     before.append(first)
     behind.append(second)
+
+
+def _place_nat(
+    nat: TableChange,
+    by_table: dict[TableName, TableChange],
+    before: list[TableChange],
+    behind: list[TableChange],
+) -> None:
+    trend = _trend(nat, hooks_of(TableName.NAT))
+    filters = by_table.get(TableName.FILTER)
+    if trend is Trend.TURNS and filters is not None:
+        first, by_table[TableName.FILTER] = _bridged(filters)
+        if first.is_needed:
+            before.append(first)
+    (behind if trend is Trend.GROWS else before).append(nat)
+
+
+def _bridged(filters: TableChange) -> tuple[TableChange, TableChange]:
+    """First to the new rules, but with the old ones too that let redirected packets go; then
+    without those."""
+    chains = {
+        name: _with_redirected(filters.before.chains.get(name, ()), rules)
+        for name, rules in filters.after.chains.items()
+    }
+    between = OwnTable(chains, filters.after.calls)
+    return replace(filters, after=between), replace(filters, before=between)
+
+
+def _with_redirected(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+    """A chain with those old rules for redirected packets that are not in it, but only where all
+    stands before them that stood there: what the old rules dropped first is still dropped."""
+    found = [*new]
+    place = 0
+    for text in old:
+        if text in found:
+            place = max(place, found.index(text) + 1)
+        elif _REDIRECTED in text:
+            found.insert(place, text)
+            place += 1
+        else:
+            break
+    return tuple(found)
 
 
 def _trend(change: TableChange, hooks: Iterable[Hook]) -> Trend:

@@ -45,8 +45,8 @@ policies:
 
 @dataclass(frozen=True, slots=True)
 class PolicyPair:
-    """Two policies. Both allow what the ports of ``allowed`` say (``host``, ``forward``), and deny
-    ``denied``; ``arrives_at`` are ports at which redirected packets come out, by the one asked."""
+    """Two policies. Both allow what ``allowed`` says (to the ``host`` or ``forward``, and a UDP
+    port; ``redirected`` goes to the host and on from there), and deny ``denied``; ``arrives_at`` are ports at which redirected packets come out, by the one asked."""
 
     name: str
     first: str
@@ -62,8 +62,10 @@ class PolicyPair:
             places = {
                 "host": (host.tester, host.box, HOST[family]),
                 "forward": (host.tester, host.inside, INSIDE[family]),
+                "redirected": (host.tester, host.inside, HOST[family]),
             }
-            for name, place in places.items():
+            for name in ("host", "forward"):
+                place = places[name]
                 yield TcpConversation(name, family, *place, 5001)
                 yield Conversation(name, family, *place, 5001)
                 yield TcpAttempts(name, family, *place, 5000)
@@ -71,9 +73,7 @@ class PolicyPair:
                 yield NewConnections(name, family, *place, 5900, is_allowed=False)
                 yield TcpAttempts(name, family, *place, 5900, is_allowed=False)
             for name, port in self.allowed:
-                yield NewConnections(
-                    name, family, *places[name], port, arrives_at=self.arrives_at
-                )
+                yield NewConnections(name, family, *places[name], port, arrives_at=self.arrives_at)
             for name, port in self.denied:
                 yield NewConnections(name, family, *places[name], port, is_allowed=False)
             out = (host.box, host.tester, TESTER[family])
@@ -100,6 +100,14 @@ def _early(*rules: str, acts: str = "pre-dnat") -> str:
     return f"  - name: early\n    at: wan\n    acts: {acts}\n    ingress:\n{lines}"
 
 
+def _forwarding(port: int) -> str:
+    return (
+        "nat:\n"
+        f'  - dnat: {{in: wan, service: udp/5010, to: "10.0.0.2:{port}"}}\n'
+        f'  - dnat: {{in: wan, service: udp/5010, to: "[fd00::2]:{port}"}}\n'
+    )
+
+
 _ALLOW, _DENY = "      - allow: udp/5002\n", "      - deny: udp/5003\n"
 _MANY = "      - allow: udp/5003-5004\n"
 """What would get through if the rule for one of these ports were missing."""
@@ -107,9 +115,7 @@ _BOTH = (("host", 5002), ("forward", 5002))
 _NEITHER = (("host", 5003), ("forward", 5003))
 
 PAIRS = (
-    PolicyPair(
-        "a rule more", _policy(), _policy(ingress=_ALLOW, forward=_ALLOW), denied=_NEITHER
-    ),
+    PolicyPair("a rule more", _policy(), _policy(ingress=_ALLOW, forward=_ALLOW), denied=_NEITHER),
     PolicyPair(
         "a member of a set more",
         _policy(ingress=_members()),
@@ -125,9 +131,7 @@ PAIRS = (
     PolicyPair(
         "rules to before port forwards",
         _policy(ingress=_DENY + _ALLOW + _MANY, forward=_DENY + _ALLOW + _MANY),
-        _policy(
-            early=_early("deny: udp/5003", "allow: udp/5002"), ingress=_MANY, forward=_MANY
-        ),
+        _policy(early=_early("deny: udp/5003", "allow: udp/5002"), ingress=_MANY, forward=_MANY),
         _BOTH,
         _NEITHER,
     ),
@@ -170,9 +174,19 @@ PAIRS = (
     ),
     PolicyPair(
         "a port forward to elsewhere",
-        _policy(rest="nat:\n  - redirect: {in: wan, service: udp/5010, to: 5011}\n"),
-        _policy(rest="nat:\n  - redirect: {in: wan, service: udp/5010, to: 5012}\n"),
-        (("host", 5010),),
+        _policy(rest=_forwarding(5011)),
+        _policy(rest=_forwarding(5012)),
+        (("redirected", 5010),),
         arrives_at=(5011, 5012),
+    ),
+    PolicyPair(
+        "rules more before and behind",
+        _policy(),
+        _policy(
+            head="defaults: {strict-exit: yes}\n",
+            early=_early("deny: udp/5003", "allow: udp/5000"),
+            rest=_forwarding(5011),
+        ),
+        denied=_NEITHER,
     ),
 )

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from netfw.ir.names import Backend
-from tests.kernel.changed_host import POLICY
 from tests.kernel.policy_pairs import OPENING, PAIRS, PolicyPair
 from tests.kernel.traffic import Traffic
 from tests.kernel.traffic_host import TrafficHost
