@@ -3,19 +3,19 @@ never gets through."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from netfw.ir.names import Backend
-from tests.kernel.policy_pairs import OPENING, PAIRS, PolicyPair
-from tests.kernel.traffic import Traffic
-from tests.kernel.traffic_host import TrafficHost
+from netfw.ir.names import Backend, Family
+from tests.kernel.changing import change_under_traffic
+from tests.kernel.policy_pairs import MOVED, OPENING, PAIRS, PolicyPair
+from tests.kernel.traffic import Conversation, Flow, TcpConversation, Traffic
+from tests.kernel.traffic_host import HOST, INSIDE, TrafficHost
 
 pytestmark = pytest.mark.kernel
+MORE = OPENING.replace("[tcp/5000-5199,", "[tcp/5000-5299,")
 
 
 @pytest.fixture(params=Backend, ids=str)
@@ -24,37 +24,51 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TrafficHost
         yield made
 
 
-def change(host: TrafficHost, pair: PolicyPair, times: int) -> str:
-    """Apply a pair's policies in turn, so many times in all."""
-    files = [
-        host.write_policy(text, f"{number}.yaml")
-        for number, text in enumerate((pair.first, pair.second))
-    ]
-    words = [sys.executable, "-m", "tests.kernel.applying", *files, str(times)]
-    done = subprocess.run(
-        ["nsenter", f"--net={host.box.path}", *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=host.environment,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def test_connections_live_through_apply_rollback_repair_and_remove(host: TrafficHost) -> None:
+    host.apply(OPENING)
+    flows: list[Flow] = []
+    for family in Family:
+        for name, box, address in (
+            ("host", host.box, HOST[family]),
+            ("forward", host.inside, INSIDE[family]),
+        ):
+            flows.append(TcpConversation(name, family, host.tester, box, address, 5001))
+            flows.append(Conversation(name, family, host.tester, box, address, 5001))
+    program = f"iptables-{host.backend}"
+    with Traffic(flows) as traffic:
+        host.apply(MORE)
+        traffic.wait_for()
+        # what their ports are allowed by is gone: they go on because they are there
+        host.apply(OPENING.replace("5000-5199", "6000"))
+        traffic.wait_for()
+        host.netfw("rollback", "--yes")
+        traffic.wait_for()
+        host.sh(f"{program} -F NETFW-IN-wan; {program} -A NETFW-IN-wan -p udp -j ACCEPT")
+        host.netfw("apply", "--repair")
+        traffic.wait_for()
+        host.netfw("remove", "--yes")
+        traffic.wait_for()
+        host.apply(OPENING, "--confirm", "1s")
+        traffic.wait_for(packets=1000)
+    for flow in flows:
+        flow.close()
+    assert traffic.wrong == []
+    assert all(flow.tally.came for flow in flows)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name.replace(" ", "-"))
 def test_changes_lose_nothing_that_both_allow_and_let_through_nothing_that_both_deny(
     host: TrafficHost, pair: PolicyPair
 ) -> None:
-    host.apply(OPENING)
-    flows = [*pair.flows(host)]
-    try:
-        change(host, pair, 1)
-        with Traffic(flows) as traffic:
-            change(host, pair, 4)
-    finally:
-        for flow in flows:
-            flow.close()
-    print(traffic.lost, traffic.leaked)
-    assert traffic.wrong == []
+    changed = change_under_traffic(host, pair, 2)
+    assert changed.made == 2
+    assert changed.traffic.wrong == []
+    assert all(flow.tally.sent for flow in changed.traffic.flows)
+
+
+def test_moving_the_field_lets_nothing_through_but_loses_what_early_rules_allow(
+    host: TrafficHost,
+) -> None:
+    changed = change_under_traffic(host, MOVED, 2)
+    assert changed.traffic.leaked[0] == 0
+    assert all("new udp/5002" in line for line in changed.traffic.wrong)
