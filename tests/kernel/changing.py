@@ -21,7 +21,7 @@ class Changed:
 
 
 def change_under_traffic(host: TrafficHost, pair: PolicyPair, times: int) -> Changed:
-    """Go from one of two policies to the other and back, so many times in all, while packets come and go."""
+    """Go between two policies, so many times in all, while packets come and go."""
     files = [
         host.write_policy(text, name)
         for text, name in ((pair.first, "first.yaml"), (pair.second, "second.yaml"))
