@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from netfw.apply.clear_away import clear_away
 from netfw.apply.guarded import Guarded, guarded
 from netfw.apply.intention import Intention, Wish
 from netfw.apply.transition import carry_out
@@ -76,6 +77,7 @@ def _write(intention: Intention, entry: Entry) -> None:
     left = plan(found, wish.own).changes
     if left:
         raise HostError.at("read back", f"the host does not hold what was loaded: {_few(left)}")
+    clear_away(intention.held, wish.own, backend, entry.tables_before)
 
 
 def _taken_back(guard: Guarded, error: NetfwError) -> NetfwError:
@@ -95,6 +97,7 @@ def _entry(wish: Wish, intention: Intention) -> Entry:
         wish.own,
         wish.origins,
         intention.before,
+        intention.tables_before,
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from netfw.apply.clear_away import tables_before
 from netfw.apply.recorded import recorded_in, settings_before
 from netfw.compiler.source_map import SourceMap
 from netfw.errors import HostError
+from netfw.host.base_chains import Place, base_chains
 from netfw.host.own_host import read_own
 from netfw.host.variant import Elsewhere, Variant, host_variant, read_elsewhere
 from netfw.plan.entry import Entry
@@ -36,8 +38,9 @@ class Wish:
 class Intention:
     """The way from what a host holds now to what is wished.
 
-    ``before`` are the values of sysctls before netfw first wrote them. ``elsewhere`` is what the
-    backend holds that the host does not use.
+    ``before`` are the values of sysctls before netfw first wrote them, ``tables_before`` the tables
+    before it wrote in them, and ``held`` those in which it may have written. ``elsewhere`` is what
+    the backend holds that the host does not use.
     """
 
     wish: Wish
@@ -47,6 +50,8 @@ class Intention:
     elsewhere: Elsewhere
     before: Mapping[str, str]
     plan: Plan
+    tables_before: Mapping[Place, tuple[str, ...]] = field(default_factory=dict)
+    held: frozenset[Place] = frozenset()
 
     @property
     def is_done(self) -> bool:
@@ -71,7 +76,17 @@ def intend(wish: Wish, history: Iterable[Entry] = ()) -> Intention:
             before.setdefault(name, now.settings[name])
     elsewhere = read_elsewhere(variant)
     found = plan(now, wish.own, before, kept=sets_asked(elsewhere.own))
-    return Intention(wish, variant, now, foreign, elsewhere, before, found)
+    return Intention(
+        wish,
+        variant,
+        now,
+        foreign,
+        elsewhere,
+        before,
+        found,
+        tables_before(base_chains(), now, entries),
+        frozenset((*now.tables, *recorded.tables)),
+    )
 
 
 def refuse_if_others_need_it(intention: Intention) -> None:

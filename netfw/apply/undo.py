@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from netfw.apply.clear_away import clear_away
 from netfw.apply.recorded import recorded_in, settings_before
 from netfw.apply.transition import bring_to, carry_out
 from netfw.host.history import read_entry
@@ -26,10 +27,13 @@ def undo(state: StateFolder, pending: Pending) -> None:
     recorded, settings = recorded_in(entries), settings_before(entries)
     if before is None:
         bring_to(Own(), recorded, change.backend, settings)
+        clear_away(change.own.tables, Own(), change.backend, change.tables_before)
         return
     if before.backend is not change.backend:
         _go_over(before, change, recorded, settings)
     bring_to(before.own, recorded, before.backend, settings)
+    left = before.own if before.backend is change.backend else Own()
+    clear_away(change.own.tables, left, change.backend, change.tables_before)
 
 
 def _go_over(before: Entry, change: Entry, recorded: Own, settings: Mapping[str, str]) -> None:

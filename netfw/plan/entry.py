@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netfw.compiler.source_map import SourceMap
-from netfw.ir.names import Backend
+from netfw.ir.names import Backend, Family, TableName
 from netfw.plan.own import Own
 from netfw.plan.own_json import own_data, own_from
 
@@ -28,7 +28,9 @@ class Entry:
     UTC as ``2026-01-31T12:00:00Z``. ``policy`` is the name of a file, empty where there is none
     (a removal), and ``policy_hash`` the SHA-256 of its texts in hexadecimal. ``own`` is what the
     host shall hold, ``origins`` lead from the comments of its rules to the policy.
-    ``settings_before`` are the values that sysctls had before netfw first wrote them.
+    ``settings_before`` are the values that sysctls had before netfw first wrote them, and
+    ``tables_before`` the tables of nf_tables that were there before it wrote in them, with those
+    of iptables' built-in chains that were.
     """
 
     time: str
@@ -40,6 +42,7 @@ class Entry:
     own: Own
     origins: SourceMap = field(default_factory=lambda: SourceMap(()))
     settings_before: Mapping[str, str] = field(default_factory=dict)
+    tables_before: Mapping[tuple[Family, TableName], tuple[str, ...]] = field(default_factory=dict)
     number: int = 0
 
 
@@ -57,6 +60,10 @@ def entry_data(entry: Entry) -> dict[str, object]:
         "own": own_data(entry.own),
         "origins": entry.origins.to_json(),
         "settings_before": dict(entry.settings_before),
+        "tables_before": [
+            {"family": family.value, "table": table.value, "chains": list(chains)}
+            for (family, table), chains in entry.tables_before.items()
+        ],
     }
 
 
@@ -75,6 +82,7 @@ def entry_from(data: object) -> Entry:
             "own": own,
             "origins": origins,
             "settings_before": dict(before),
+            "tables_before": list(tables),
             **rest,
         } if not rest and all(isinstance(word, str) for pair in before.items() for word in pair):
             return Entry(
@@ -87,7 +95,18 @@ def entry_from(data: object) -> Entry:
                 own_from(own),
                 SourceMap.from_json(origins),
                 before,
+                dict(map(_table_from, tables)),
                 number,
             )
         case _:
             raise ValueError("this is no entry of the history")
+
+
+def _table_from(data: object) -> tuple[tuple[Family, TableName], tuple[str, ...]]:
+    match data:
+        case {"family": int(family), "table": str(table), "chains": list(chains), **rest} if (
+            not rest and all(isinstance(name, str) for name in chains)
+        ):
+            return (Family(family), TableName(table)), tuple(chains)
+        case _:
+            raise ValueError("a table that was there is not understood")
