@@ -1,4 +1,4 @@
-"""What iptables made for rules of ours, and nobody needs any longer: tables and built-in chains."""
+"""What iptables made for rules of ours and nobody needs any longer: tables, built-in chains."""
 
 from __future__ import annotations
 

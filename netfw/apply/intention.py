@@ -38,9 +38,9 @@ class Wish:
 class Intention:
     """The way from what a host holds now to what is wished.
 
-    ``before`` are the values of sysctls before netfw first wrote them, ``tables_before`` the tables
-    before it wrote in them, and ``held`` those in which it may have written. ``elsewhere`` is what
-    the backend holds that the host does not use.
+    ``before`` are the values of sysctls before netfw first wrote them, ``tables_before`` the
+    tables before it wrote in them, and ``held`` those in which it may have written. ``elsewhere``
+    is what the backend holds that the host does not use.
     """
 
     wish: Wish

@@ -49,7 +49,8 @@ def base_chains(namespace: Namespace | None = None) -> dict[Place, tuple[str, ..
     """The tables with iptables' names that nf_tables holds, and which of iptables' built-in chains
     are there.
 
-    Empty where the kernel has no nf_tables, or we may not ask. Source: linux/netfilter/nf_tables.h.
+    Empty where the kernel has no nf_tables, or we may not ask.
+    Source: linux/netfilter/nf_tables.h.
     """
     found: dict[Place, tuple[str, ...]] = {}
     try:
@@ -87,8 +88,7 @@ def remove_unused(
         names = [
             hook.value
             for hook in BUILTIN_CHAINS[table]
-            if hook.value not in (keep or ())
-            and _is_unused(chains.get((table.value, hook.value)))
+            if hook.value not in (keep or ()) and _is_unused(chains.get((table.value, hook.value)))
         ]
         whole = keep is None and tables[table.value] == len(names)
         if not names and not whole:

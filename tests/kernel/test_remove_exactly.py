@@ -22,7 +22,7 @@ EVERYTHING = (
     + """\
 steer:
   - {in: lan, service: https, table: 100}
-  - {from: [10.0.0.0/25], service: ssh, via: {out: wan, gateway: 192.0.2.1}}
+  - {from: [10.0.0.0/25], service: ssh, table: 200, via: {out: wan, gateway: 192.0.2.1}}
 """
 )
 FEW_RULES = "*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n"
