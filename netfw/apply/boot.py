@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from netfw.apply.clear_away import clear_away
+from netfw.apply.possible import bring_as_far_as_possible
 from netfw.apply.take_back import take_back
 from netfw.apply.transition import bring_to
 from netfw.apply.undo import undo
 from netfw.errors import ConflictError, Fault, HostError, NetfwError
 from netfw.host.history import confirmed_entry
 from netfw.host.journal import note
-from netfw.host.loader import take
 from netfw.host.own_host import read_own
-from netfw.host.own_routing import read_routing
 from netfw.host.pending_change import (
     UNDOING,
     claim_undo,
@@ -28,16 +27,13 @@ from netfw.host.pending_change import (
     finish_undo,
     read_pending,
 )
-from netfw.host.refused import RefusedError
 from netfw.host.state_folder import StateFolder
 from netfw.host.state_lock import GUARD_LOCK, is_held, locked
-from netfw.host.sysctl import read_settings
 from netfw.host.variant import host_variant
 from netfw.ir.names import Backend
 from netfw.plan.closed import closed
 from netfw.plan.entry import Entry
 from netfw.plan.own import Own
-from netfw.plan.step import LoadRouting
 
 Tell = Callable[[str], None]
 _NOT_CONFIRMED = "it was not confirmed before the machine was started again"
@@ -112,7 +108,7 @@ class _Start:
             self._forget(state)
             if entry is None or entry.own.is_empty:
                 return Restored(entry)
-            return Restored(entry, tuple(self._load(entry.own)))
+            return Restored(entry, self._load(entry.own))
 
     def fail(self) -> Fault:
         """Leave the host as the caller wants it; what there is to say of that."""
@@ -184,26 +180,10 @@ class _Start:
             # it is not what is loaded, whatever it is
             self._tell(f"{error.faults[0].place}: {error.faults[0].problem}")
 
-    def _load(self, own: Own) -> Iterator[str]:
+    def _load(self, own: Own) -> tuple[str, ...]:
         """Load everything for which the host has what it needs; gives what waits."""
-        backend = self._backend()
-        there = read_settings(own.settings)
-        settings = {name: value for name, value in own.settings.items() if name in there}
-        known = Own(own.tables, own.sets, settings=settings)
         # values of sysctls before netfw are those of an earlier start: nothing goes back to them
-        bring_to(known, known, backend, {})
-        yield from (f"sysctl {name}" for name in own.settings if name not in there)
-        for family, lines in own.routing.items():
-            found = read_routing(None, family, lines)
-            for line in lines:
-                if line in found:
-                    continue
-                try:
-                    take(LoadRouting(family, f"{line}\n"), backend)
-                except RefusedError:
-                    if " dev " not in line:
-                        raise
-                    yield f"{family} {line.removeprefix('route replace ')}"
+        return bring_as_far_as_possible(own, own, self._backend(), {}).waits
 
     def _take_off(self, backend: Backend) -> None:
         own = Own() if self._entry is None else self._entry.own
