@@ -26,6 +26,7 @@ VERBS = {
     "rollback": "undo the change that waits, or go back to an earlier one",
     "history": "list what was applied to this host",
     "status": "say what is applied to this host, and what was changed by hand",
+    "watch": "tell when somebody changes what was applied, and repair it if wished",
     "boot": "when the machine starts: load what was confirmed, or close the host",
     "remove": "take away what is netfw's on this host, and nothing else",
     "init": "write a starting policy for this host",
