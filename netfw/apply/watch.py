@@ -79,6 +79,7 @@ class Watch:
         self._said: dict[What, str] = {}
         self._by: dict[str, None] = {}
         self._repairs: list[float] = []
+        self._looked = 0.0
         self._is_under_way = self._is_silent = False
 
     def run(self) -> None:
@@ -95,14 +96,19 @@ class Watch:
             self._tell(Report(What.WATCHING, f"change {number}" if number else "nothing yet"))
             self._look(notices)
             while True:
-                pause = self._every if self._is_silent else None
-                until = since_boot() + pause if pause is not None else None
-                if self._is_under_way:
-                    pause = _UNDER_WAY
-                if self._gather(notices, notices.wait(pause)) or self._is_under_way:
+                left = self._left()
+                if self._gather(notices, notices.wait(left)) or self._left() == 0:
                     self._look(notices)
-                elif until is not None and since_boot() >= until:
-                    self._look(notices)
+
+    def _left(self) -> float | None:
+        """Seconds until the next look, if nothing is told before; None: there is none then."""
+        if self._is_under_way:
+            pause = _UNDER_WAY
+        elif self._is_silent:
+            pause = self._every
+        else:
+            return None
+        return max(0.0, self._looked + pause - since_boot())
 
     def _gather(self, notices: Notices, first: list[Notice]) -> bool:
         """Wait for the end of a row of notices; whether there were any."""
@@ -115,6 +121,7 @@ class Watch:
 
     def _look(self, notices: Notices) -> None:
         """Compare the host with what was applied, unless somebody is just applying something."""
+        self._looked = since_boot()
         before = _decided()
         found = None if before is None else find_condition(StateFolder())
         if found is None or _decided() != before:
@@ -157,15 +164,11 @@ class Watch:
             self._is_under_way = isinstance(error, ConflictError)
             return
         # what is told now was done by ourselves
-        self._gather(notices, notices.wait(0))
-        self._by = {}
+        notices.wait(0)
         if steps:
             self._repairs.append(now)
             self._tell(Report(What.REPAIRED, "", found.drift, by))
-        self._look_after(notices)
-
-    def _look_after(self, notices: Notices) -> None:
-        """What is left after a repair waits for something that the kernel tells of."""
+        # what is left waits for something that the kernel tells of
         self._drift = frozenset(find_condition(StateFolder()).drift)
         if self._drift:
             first = next(iter(self._drift))
