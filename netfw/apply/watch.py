@@ -80,7 +80,7 @@ class Watch:
         self._by: dict[str, None] = {}
         self._repairs: list[float] = []
         self._looked = 0.0
-        self._is_under_way = self._is_silent = False
+        self._is_under_way = self._is_silent = self._is_late = False
 
     def run(self) -> None:
         """Watch; raises HostError where the host cannot be looked at, and ConflictError where
@@ -102,6 +102,8 @@ class Watch:
 
     def _left(self) -> float | None:
         """Seconds until the next look, if nothing is told before; None: there is none then."""
+        if self._is_late:
+            return 0.0
         if self._is_under_way:
             pause = _UNDER_WAY
         elif self._is_silent:
@@ -121,12 +123,16 @@ class Watch:
 
     def _look(self, notices: Notices) -> None:
         """Compare the host with what was applied, unless somebody is just applying something."""
-        self._looked = since_boot()
+        self._looked, self._is_late = since_boot(), False
         before = _decided()
         found = None if before is None else find_condition(StateFolder())
         if found is None or _decided() != before:
             self._is_under_way = True
             return
+        # what was seen may be told only now; what is told may not have been seen yet
+        late = notices.wait(0)
+        self._by |= dict.fromkeys(notice.by for notice in late if notice.by)
+        self._is_late = bool(late)
         by, self._by = tuple(self._by)[-_MOST_NAMES:], {}
         self._is_under_way = bool(found.unfinished)
         self._take_interest(notices, found)
