@@ -129,11 +129,12 @@ class Watch:
         if found is None or _decided() != before:
             self._is_under_way = True
             return
-        # what was seen may be told only now; what is told may not have been seen yet
+        # what was seen may be told only now, and what is told only now not have been seen: so it
+        # counts for this look and for the next one, which comes at once
         late = notices.wait(0)
-        self._by |= dict.fromkeys(notice.by for notice in late if notice.by)
+        names = {notice.by: None for notice in late if notice.by}
+        by, self._by = tuple(self._by | names)[-_MOST_NAMES:], names
         self._is_late = bool(late)
-        by, self._by = tuple(self._by)[-_MOST_NAMES:], {}
         self._is_under_way = bool(found.unfinished)
         self._take_interest(notices, found)
         self._once(What.UNDER_WAY, found.unfinished)

@@ -70,8 +70,17 @@ def rules(host: ChangedHost) -> str:
     ).replace("ip6tables", "iptables")
 
 
-def plain(text: str) -> list[str]:
-    return [line for line in text.splitlines() if not line.startswith(("#", ":")) or " - " in line]
+def plain(text: str) -> list[list[str]]:
+    """Table by table, without what packets have counted; legacy tables have no order."""
+    kept = [line for line in text.splitlines() if not line.startswith(("#", ":")) or " - " in line]
+    tables: list[list[str]] = [[]]
+    for line in kept:
+        if line.startswith("*"):
+            tables.append([])
+        tables[-1].append(line)
+        if line == "COMMIT":
+            tables.append([])
+    return sorted(tables)
 
 
 def gets_in(host: ChangedHost, packet: str) -> bool:
