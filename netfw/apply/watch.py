@@ -177,7 +177,10 @@ class Watch:
             self._tell(Report(What.REPAIRED, "", found.drift, by))
         # what is left waits for something that the kernel tells of
         self._drift = frozenset(find_condition(StateFolder()).drift)
-        if self._drift:
+        if self._drift and steps:
+            # or was changed again meanwhile, which may have been told already
+            self._is_late = True
+        elif self._drift:
             first = next(iter(self._drift))
             self._once(What.NOT_REPAIRED, f"not possible yet: {first.place}: {first.text}")
 
