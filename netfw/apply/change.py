@@ -73,6 +73,8 @@ def _write(intention: Intention, entry: Entry) -> None:
         held, _ = read_own(backend, recorded=wish.own)
         # the sets that they asked
         carry_out(plan(held, wish.own), backend)
+        emptied = intention.elsewhere.own.tables
+        clear_away(emptied, Own(), intention.variant.other, entry.tables_before)
     found, _ = read_own(backend, recorded=wish.own)
     left = plan(found, wish.own).changes
     if left:
