@@ -55,4 +55,4 @@ def test_a_policy_without_failsafes_lets_nobody_in() -> None:
             "failsafes: none",
         )
     )
-    assert "failsafe" not in rules(closed(own), Family.IPV4)
+    assert "-p tcp" not in rules(closed(own), Family.IPV4)
