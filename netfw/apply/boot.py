@@ -21,6 +21,7 @@ from netfw.host.history import confirmed_entry
 from netfw.host.journal import note
 from netfw.host.own_host import read_own
 from netfw.host.pending_change import (
+    PENDING,
     UNDOING,
     claim_undo,
     find_unfinished,
@@ -165,7 +166,8 @@ class _Start:
         """End a change that nobody can confirm any more: the machine has been started since, or
         its guard is gone with whatever this host runs in."""
         try:
-            claim_undo(state)
+            if state.has(PENDING):
+                claim_undo(state)
             pending = read_pending(state, UNDOING)
             if pending is None:
                 return

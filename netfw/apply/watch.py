@@ -18,7 +18,7 @@ from netfw.apply.application import entries_that_count
 from netfw.apply.condition import find_condition
 from netfw.apply.possible import bring_as_far_as_possible
 from netfw.apply.recorded import recorded_in, settings_before
-from netfw.errors import CapabilityError, ConflictError, NetfwError
+from netfw.errors import CapabilityError, ConflictError, HostError, NetfwError
 from netfw.host.clock import since_boot
 from netfw.host.history import confirmed_entry
 from netfw.host.notices import Notice, Notices
@@ -51,6 +51,8 @@ class What(Enum):
     """Nothing differs any more."""
     REPAIRED = "repaired"
     NOT_REPAIRED = "not repaired"
+    UNSEEN = "not looked at"
+    """The host cannot be looked at now."""
     UNDER_WAY = "under way"
     """A change waits, or was left unfinished."""
 
@@ -80,6 +82,7 @@ class Watch:
         self._by: dict[str, None] = {}
         self._repairs: list[float] = []
         self._looked = 0.0
+        self._has_looked = False
         self._is_under_way = self._is_silent = self._is_late = False
 
     def run(self) -> None:
@@ -124,11 +127,20 @@ class Watch:
     def _look(self, notices: Notices) -> None:
         """Compare the host with what was applied, unless somebody is just applying something."""
         self._looked, self._is_late = since_boot(), False
-        before = _decided()
-        found = None if before is None else find_condition(StateFolder())
-        if found is None or _decided() != before:
+        try:
+            found = _stable_condition()
+        except HostError as error:
+            if not self._has_looked:
+                raise
+            # rules that change while they are read, a full table of processes: it will pass
+            self._once(What.UNSEEN, str(error))
+            self._is_silent, self._is_under_way = True, False
+            return
+        self._has_looked = True
+        if found is None:
             self._is_under_way = True
             return
+        self._said.pop(What.UNSEEN, None)
         # what was seen may be told only now, and what is told only now not have been seen: so it
         # counts for this look and for the next one, which comes at once
         late = notices.wait(0)
@@ -176,8 +188,9 @@ class Watch:
             self._repairs.append(now)
             self._tell(Report(What.REPAIRED, "", found.drift, by))
         # what is left waits for something that the kernel tells of
-        self._drift = frozenset(find_condition(StateFolder()).drift)
-        if self._drift and steps:
+        left = _stable_condition()
+        self._drift = frozenset() if left is None else frozenset(left.drift)
+        if left is None or (self._drift and steps):
             # or was changed again meanwhile, which may have been told already
             self._is_late = True
         elif self._drift:
@@ -204,6 +217,15 @@ def _bring_back(backend: Backend) -> int:
     wanted = Own() if entry is None else entry.own
     recorded = recorded_in(entries)
     return bring_as_far_as_possible(wanted, recorded, backend, settings_before(entries)).steps
+
+
+def _stable_condition() -> Condition | None:
+    """How the host is; None where somebody was changing it by netfw meanwhile."""
+    before = _decided()
+    if before is None:
+        return None
+    found = find_condition(StateFolder())
+    return found if _decided() == before else None
 
 
 def _decided() -> tuple[object, ...] | None:

@@ -262,3 +262,27 @@ def test_the_unit_is_one_that_systemd_understands(host: ChangedHost) -> None:
     )
     said = [line for line in done.stderr.splitlines() if "netfw" in line]
     assert not said, done.stderr
+
+
+def test_a_state_folder_that_cannot_be_written_is_enough(
+    host: ChangedHost, start_again: Start
+) -> None:
+    host.apply(POLICY)
+    after = start_again()
+    state = after.state
+    mount = f"mount --bind {state} {state} && mount -o remount,bind,ro {state} {state}"
+    done = subprocess.run(
+        [
+            *("unshare", "--mount", "--propagation", "private"),
+            *("sh", "-ec", f'{mount}; exec "$@"', "sh", *after.argv("boot")),
+        ],
+        capture_output=True,
+        text=True,
+        env=after.environment,
+        cwd=after.folder,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Read-only file system" in done.stderr
+    assert "change 1 is restored" in done.stdout
+    assert plain(rules(after)) == plain(rules(host))
