@@ -18,7 +18,7 @@ from netfw.apply.application import entries_that_count
 from netfw.apply.condition import find_condition
 from netfw.apply.possible import bring_as_far_as_possible
 from netfw.apply.recorded import recorded_in, settings_before
-from netfw.errors import CapabilityError, ConflictError, HostError, NetfwError
+from netfw.errors import CapabilityError, ConflictError, FactError, HostError, NetfwError
 from netfw.host.clock import since_boot
 from netfw.host.history import confirmed_entry
 from netfw.host.notices import Notice, Notices
@@ -129,7 +129,7 @@ class Watch:
         self._looked, self._is_late = since_boot(), False
         try:
             found = _stable_condition()
-        except HostError as error:
+        except (HostError, FactError) as error:
             if not self._has_looked:
                 raise
             # rules that change while they are read, a full table of processes: it will pass
@@ -187,14 +187,11 @@ class Watch:
         if steps:
             self._repairs.append(now)
             self._tell(Report(What.REPAIRED, "", found.drift, by))
-        # what is left waits for something that the kernel tells of
-        left = _stable_condition()
-        self._drift = frozenset() if left is None else frozenset(left.drift)
-        if left is None or (self._drift and steps):
-            # or was changed again meanwhile, which may have been told already
-            self._is_late = True
-        elif self._drift:
-            first = next(iter(self._drift))
+            # what was changed again meanwhile may have been told already
+            self._drift, self._is_late = frozenset(), True
+        else:
+            # it waits for something of which the kernel tells
+            first = found.drift[0]
             self._once(What.NOT_REPAIRED, f"not possible yet: {first.place}: {first.text}")
 
     def _take_interest(self, notices: Notices, found: Condition) -> None:
