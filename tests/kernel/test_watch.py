@@ -173,3 +173,28 @@ def test_what_the_kernel_does_not_tell_is_looked_at_once_in_a_while(tmp_path: Pa
         with watching(host, "--every", "2s") as watched:
             host.sh("iptables-legacy -A NETFW-IN-wan -p udp -j ACCEPT")
             assert watched.next("drift")["by"] == []
+
+
+def test_a_route_comes_back_with_its_interface(host: ChangedHost) -> None:
+    """What waits for an interface is loaded when that is there, without a question."""
+    host.apply(STEERED)
+    with watching(host, "--repair") as watched:
+        host.ip("link set eth0 down")
+        assert "not possible yet: routing" in watched.next("not_repaired")["text"]
+        host.ip("link set eth0 up")
+        watched.next("repaired")
+        assert "192.0.2.1 dev eth0" in host.sh("ip route show table 200")
+
+
+def test_what_cannot_be_looked_at_now_is_looked_at_later(host: ChangedHost) -> None:
+    host.apply(POLICY)
+    with watching(host, "--every", "2s") as watched:
+        host.sh("iptables-nft -A NETFW-IN-wan -p udp -j ACCEPT")
+        watched.next("drift")
+        confirmed = host.state / "confirmed.json"
+        text = confirmed.read_text()
+        confirmed.write_text("{}")
+        host.sh("iptables-nft -D NETFW-IN-wan -p udp -j ACCEPT")
+        assert str(confirmed) in watched.next("unseen")["text"]
+        confirmed.write_text(text)
+        watched.next("well")
