@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -29,9 +30,45 @@ fi
 exec "$real" "$@"
 """
 """What stands before a program: a shell script ``trap`` is read at each call that writes to this
-host, with the program's ``$kind``, and ``$n``, which counts the calls of that kind."""
+host, with the program's ``$kind``, and ``$n``, which counts the calls of that kind. It makes a file
+``$here/sprung`` where it does something."""
 _DISK = """\
-mount -t tmpfs -o size=2m,mode=700 netfw "$1" && cp -a "$1.kept/." "$1" && echo ready && exec sleep 7200
+mount -t tmpfs -o size=8m,mode=700 netfw "$1" && cp -a "$1.kept/." "$1" && echo ready && exec sleep 7200
+"""
+JUMPING_CLOCK = "./jumping-clock.so"
+"""A library that is put before the C library, relative to the host's folder."""
+_CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/time.h>
+#include <time.h>
+
+static time_t jump(void) {
+    static const time_t by[] = {0, 315360000, -315360000, 86400, -3600};
+    static unsigned looks;
+    return by[looks++ % 5];
+}
+int clock_gettime(clockid_t which, struct timespec *found) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int status = real(which, found);
+    if (which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE || which == CLOCK_TAI)
+        found->tv_sec += jump();
+    return status;
+}
+time_t time(time_t *kept) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (kept) *kept = now.tv_sec;
+    return now.tv_sec;
+}
+int gettimeofday(struct timeval *found, void *zone) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    found->tv_sec = now.tv_sec;
+    found->tv_usec = now.tv_nsec / 1000;
+    return 0;
+}
 """
 _SET_END = re.compile(r"(NETFW-\S+?)\.[bc](?=\s|$)")
 _CHANCE = re.compile(r" (initval|hashsize) \S+")
@@ -43,6 +80,7 @@ class FaultyHost(ChangedHost):
     def __init__(self, backend: Backend, folder: Path) -> None:
         super().__init__(backend, folder)
         self.trap = folder / "trap"
+        self.world = self._far
         self._disk: subprocess.Popen[str] | None = None
         for name, kind, is_writing in (
             (f"iptables-{backend}-restore", "tables", "true"),
@@ -99,8 +137,8 @@ class FaultyHost(ChangedHost):
 
     def set_trap(self, script: str) -> None:
         """Have this read at each call of a program that writes; nothing if it is empty."""
-        for path in self.folder.glob("count.*"):
-            path.unlink()
+        for path in (*self.folder.glob("count.*"), self.folder / "sprung"):
+            path.unlink(missing_ok=True)
         if script:
             self.trap.write_text(script)
         else:
@@ -123,6 +161,19 @@ class FaultyHost(ChangedHost):
         )
         assert self._disk.stdout is not None
         assert self._disk.stdout.readline() == "ready\n"
+
+    def build_jumping_clock(self) -> None:
+        """Build the library by which CLOCK_REALTIME jumps by years, back and forth, at each look."""
+        library = self.folder / JUMPING_CLOCK
+        if library.exists():
+            return
+        source = self.folder / "clock.c"
+        source.write_text(_CLOCK)
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+        here = {**os.environ, "LD_PRELOAD": str(library)}
+        show = [sys.executable, "-c", "import time; print(*(int(time.time()) for _ in range(9)))"]
+        looks = subprocess.run(show, env=here, capture_output=True, text=True, check=True).stdout
+        assert max(map(int, looks.split())) - min(map(int, looks.split())) > 600_000_000
 
     def on_disk(self, script: str) -> None:
         """Run a script where netfw here sees its disk; ``$state`` is the state folder."""

@@ -15,13 +15,17 @@ endpoints:
   wan: {{host: eth0}}
   lan: {{host: eth1, nets: [10.0.0.0/24, "fd00::/64"{behind}]}}
 nets:
-  blocked: [198.18.0.0/15, 203.0.113.64/26, 203.0.114.0/24, "2001:db8:dead::/48", {blocked}]
+  blocked: [198.18.0.0/15, 203.0.113.64/26, 203.0.114.0/24, "2001:db8:dead::/48", "2001:db8:beef::/48"]
 policies:
   - name: blocklist
     at: wan
     ingress:
       - deny: any
         from: blocked
+      - deny: any
+        from: [192.0.2.66, 192.0.2.67, 192.0.2.68, {blocked}, "2001:db8:1::66", "2001:db8:1::67"]
+      - deny: any
+        from: [192.0.2.70, 192.0.2.71, 192.0.2.72, "2001:db8:1::70", "2001:db8:1::71", "2001:db8:1::72"]
   - name: public
     at: wan
     ingress:
@@ -49,7 +53,7 @@ steer:
 
 OLD = _POLICY.format(
     behind="",
-    blocked='203.0.115.0/24, "2001:db8:beef::/48"',
+    blocked='203.0.115.9, "2001:db8:1::68"',
     open="",
     out="",
     published=8443,
@@ -58,7 +62,7 @@ OLD = _POLICY.format(
 )
 NEW = _POLICY.format(
     behind=', 10.1.0.0/24, "fd00:1::/64"',
-    blocked='203.0.116.0/24, "2001:db8:cafe::/48"',
+    blocked='203.0.116.9, "2001:db8:1::69"',
     open=", smtp",
     out=", http",
     published=9443,
