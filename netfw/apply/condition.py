@@ -5,6 +5,7 @@ from __future__ import annotations
 from netfw.apply.application import entries_that_count
 from netfw.apply.recorded import recorded_in, settings_before
 from netfw.host.history import confirmed_entry
+from netfw.host.journal import read_events
 from netfw.host.own_host import read_counts, read_own
 from netfw.host.pending_change import find_unfinished
 from netfw.host.state_folder import StateFolder
@@ -33,11 +34,23 @@ def find_condition(state: StateFolder, *, counters: bool = False) -> Condition:
         entry,
         plan(now, wanted, settings_before(entries)).changes,
         "" if unfinished is None else f"{unfinished.problem}: {unfinished.hint}",
+        _undone(state, 0 if entry is None else entry.number),
         not elsewhere.own.is_empty,
         elsewhere.has_others,
         tuple(_late(foreign)),
         read_counts(variant.backend) if counters else Counts(),
     )
+
+
+def _undone(state: StateFolder, confirmed: int) -> str:
+    """What became of the last change, where it was undone: whoever made it may have been cut off
+    before anybody could say so."""
+    events = read_events(state)
+    last = events[-1] if events else None
+    if last is None or last.number <= confirmed or last.what != "undone":
+        return ""
+    why = last.text.partition("\n")[0]
+    return f"change {last.number} was undone at {last.time}{f': {why}' if why else ''}"
 
 
 def _late(foreign: Foreign) -> list[str]:

@@ -25,6 +25,8 @@ def status_lines(found: Condition, glyphs: Glyphs) -> Iterator[str]:
         yield f"change {entry.number}: {what}, {found.backend}, {since}{why}"
     if found.unfinished:
         yield f"{glyphs.bad} {found.unfinished}"
+    if found.undone:
+        yield f"  {found.undone}"
     if found.elsewhere:
         yield f"{glyphs.bad} rules of netfw are in the backend that this host does not use"
         yield "  hint: 'netfw apply --repair' takes them away"
@@ -66,6 +68,7 @@ def status_data(found: Condition) -> dict[str, object]:
             "why": entry.why,
         },
         "unfinished": found.unfinished or None,
+        "undone": found.undone or None,
         "elsewhere": found.elsewhere,
         "mixed": found.mixed,
         "late": list(found.late),

@@ -33,8 +33,8 @@ class Row:
             return
         self.injected += 1
         self.survived += not outcome.problems
-        self.old += outcome.is_old
-        self.new += outcome.is_new
+        self.old += outcome.end == "old"
+        self.new += outcome.end == "new"
 
     def __str__(self) -> str:
         return (
@@ -106,7 +106,9 @@ def print_table(rows: Iterable[Row]) -> None:
     for row in found.values():
         for name in ("injected", "survived", "old", "new", "missed"):
             setattr(total, name, getattr(total, name) + getattr(row, name))
-    print(f"{'fault':<50} {'injected':>8} {'survived':>8} {'old':>5} {'new':>5} {'between':>7} {'missed':>6}")
+    print(
+        f"{'fault':<50} {'injected':>8} {'survived':>8} {'old':>5} {'new':>5} {'between':>7} {'missed':>6}"
+    )
     for row in (*found.values(), total):
         print(row)
 

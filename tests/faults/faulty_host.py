@@ -154,7 +154,17 @@ class FaultyHost(ChangedHost):
         kept = Path(f"{self.state}.kept")
         subprocess.run(["cp", "-a", self.state, kept], check=True)
         self._disk = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-ec", _DISK, "sh", self.state],
+            [
+                "unshare",
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-ec",
+                _DISK,
+                "sh",
+                self.state,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

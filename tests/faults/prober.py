@@ -76,7 +76,12 @@ def _frames() -> list[list[bytes]]:
 
     return [
         [
-            bytes(Ether(dst=_MAC, src="02:00:00:00:00:02") / ip / UDP(sport=source, dport=port) / b"probe")
+            bytes(
+                Ether(dst=_MAC, src="02:00:00:00:00:02")
+                / ip
+                / UDP(sport=source, dport=port)
+                / b"probe"
+            )
             for port in (ALLOWED, DENIED)
             for ip in (
                 IP(src="192.0.2.77", dst="192.0.2.10"),

@@ -21,7 +21,9 @@ each change makes the same system calls."""
 
 
 @contextlib.contextmanager
-def probed_host(backend: Backend, *, on_small_disk: bool = False) -> Iterator[tuple[FaultyHost, Prober]]:
+def probed_host(
+    backend: Backend, *, on_small_disk: bool = False
+) -> Iterator[tuple[FaultyHost, Prober]]:
     """A host with a prober at work."""
     with (
         tempfile.TemporaryDirectory(prefix="netfw-faults-") as folder,

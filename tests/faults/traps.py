@@ -19,7 +19,7 @@ _COMMITS = {Backend.NFT: (("sendmsg", 1),), Backend.LEGACY: (("setsockopt", 1), 
 
 def at(kind: str, numbers: str, script: str) -> str:
     """A trap that springs at some calls of a kind: ``3``, or ``3|4``."""
-    return f'case $kind:$n in {"|".join(f"{kind}:{n}" for n in numbers.split("|"))})\n' + (
+    return f"case $kind:$n in {'|'.join(f'{kind}:{n}' for n in numbers.split('|'))})\n" + (
         f': >"$here/sprung"\n{script}\n;; esac\n'
     )
 
@@ -41,7 +41,9 @@ def _failing_programs(backend: Backend) -> Iterator[Fault]:
         yield Fault("iptables-restore fails", f"table {n}", at("tables", f"{n}", fails))
     for n in (1, 4, 8):
         numbers = "|".join(str(n + more) for more in range(4))
-        yield Fault("iptables-restore fails four times", f"from table {n}", at("tables", numbers, fails))
+        yield Fault(
+            "iptables-restore fails four times", f"from table {n}", at("tables", numbers, fails)
+        )
     for n in range(1, TABLES + 1):
         yield Fault(
             "iptables-restore says it failed, and did not",
@@ -148,7 +150,7 @@ def _others(backend: Backend) -> Iterator[Fault]:
                 f"{n}",
                 f"env -u NETFW_CHANGE sh -c 'for i in $(seq 40); do "
                 f"{tool} -w 5 -I f2b-sshd -s 198.51.100.$i -j DROP; "
-                f"{tool} -w 5 -D f2b-sshd -s 198.51.100.$i -j DROP; done' \"$here/others\" {_APART} &",
+                f'{tool} -w 5 -D f2b-sshd -s 198.51.100.$i -j DROP; done\' "$here/others" {_APART} &',
             ),
             after=_wait_for_others,
         )
@@ -158,7 +160,9 @@ def _others(backend: Backend) -> Iterator[Fault]:
             ("put a rule into a chain", f"{tool} -w 5 -I NETFW-INPUT -s 198.51.100.9 -j DROP"),
             ("take the call of mangle out", f"{tool} -w 5 -t mangle -D OUTPUT 1"),
         ):
-            yield Fault(f"others {name} of ours", f"before table {n}", at("tables", f"{n}", script))
+            yield Fault(
+                f"others {name} of ours", f"before table {n}", at("tables", f"{n}", script)
+            )
             yield Fault(
                 f"others {name} of ours",
                 f"behind table {n}",
@@ -260,6 +264,8 @@ def _command(process: Path) -> bytes:
 
 
 def _forget_sets(host: FaultyHost, tool: str) -> None:
-    host.sh(f"while {tool} -w 5 -S INPUT | grep -q -- '-p 253\\|-p divert'; do "
-            f"n=$({tool} -S INPUT | grep -- '^-A' | grep -n -- '-p 253' | head -n1 | cut -d: -f1); "
-            f"{tool} -w 5 -D INPUT $n; done")
+    host.sh(
+        f"while {tool} -w 5 -S INPUT | grep -q -- '-p 253\\|-p divert'; do "
+        f"n=$({tool} -S INPUT | grep -- '^-A' | grep -n -- '-p 253' | head -n1 | cut -d: -f1); "
+        f"{tool} -w 5 -D INPUT $n; done"
+    )
