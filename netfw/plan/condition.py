@@ -16,9 +16,9 @@ class Condition:
 
     ``drift`` are lines that would come or go if what was applied were brought back: what somebody
     has changed by hand, the other way round. ``unfinished`` says what is under way or was left
-    behind, ``undone`` which change was undone since, and why. ``elsewhere`` says that rules of ours are in the backend that the host does not use,
-    ``mixed`` that others use both. ``late`` are hooks at which others' rules stand before ours.
-    ``counts`` are the kernel's, by identity.
+    behind, ``undone`` which change was undone since, and why. ``elsewhere`` says that rules of
+    ours are in the backend that the host does not use, ``mixed`` that others use both. ``late``
+    are hooks at which others' rules stand before ours. ``counts`` are the kernel's, by identity.
     """
 
     backend: Backend

@@ -106,9 +106,8 @@ def print_table(rows: Iterable[Row]) -> None:
     for row in found.values():
         for name in ("injected", "survived", "old", "new", "missed"):
             setattr(total, name, getattr(total, name) + getattr(row, name))
-    print(
-        f"{'fault':<50} {'injected':>8} {'survived':>8} {'old':>5} {'new':>5} {'between':>7} {'missed':>6}"
-    )
+    head = f"{'fault':<50} {'injected':>8} {'survived':>8} {'old':>5} {'new':>5}"
+    print(f"{head} {'between':>7} {'missed':>6}")
     for row in (*found.values(), total):
         print(row)
 

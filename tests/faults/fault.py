@@ -19,8 +19,9 @@ class Fault:
     ``trap`` is the script that programs read (``FaultyHost.set_trap``), ``inject`` what strace
     does to netfw's own process (a system call, and which time). ``before`` and ``after`` arrange
     the host, and take that away again, as whoever is in charge of the host would. ``words`` go to
-    ``netfw apply``. ``repeats`` says that netfw and its guard are both ended: only the next
-    command can mend the host. ``is_reached`` says whether the fault came to pass.
+    ``netfw apply``. ``is_unguarded`` says that netfw and its guard are both ended: only the next
+    command can mend the host. ``needs_disk`` asks for a disk of the state folder's own. ``ends``
+    are the states in which the host may be, as the change sees them.
     """
 
     kind: str

@@ -30,10 +30,13 @@ fi
 exec "$real" "$@"
 """
 """What stands before a program: a shell script ``trap`` is read at each call that writes to this
-host, with the program's ``$kind``, and ``$n``, which counts the calls of that kind. It makes a file
-``$here/sprung`` where it does something."""
+host, with the program's ``$kind``, and ``$n``, which counts the calls of that kind. It makes a
+file ``$here/sprung`` where it does something."""
 _DISK = """\
-mount -t tmpfs -o size=8m,mode=700 netfw "$1" && cp -a "$1.kept/." "$1" && echo ready && exec sleep 7200
+mount -t tmpfs -o size=8m,mode=700 netfw "$1"
+cp -a "$1.kept/." "$1"
+echo ready
+exec sleep 7200
 """
 JUMPING_CLOCK = "./jumping-clock.so"
 """A library that is put before the C library, relative to the host's folder."""
@@ -93,7 +96,7 @@ class FaultyHost(ChangedHost):
         self.add_docker_bridge()
         self.states: dict[str, list[str]] = {}
         for name in ("old", "new", "old"):
-            self.apply(STATES[name])
+            self.apply(STATES[name], "--no-rehearse")
             self.states[name] = self.state_lines()
         self.holds = "old"
         assert self.states["old"] != self.states["new"]
@@ -173,7 +176,7 @@ class FaultyHost(ChangedHost):
         assert self._disk.stdout.readline() == "ready\n"
 
     def build_jumping_clock(self) -> None:
-        """Build the library by which CLOCK_REALTIME jumps by years, back and forth, at each look."""
+        """Build the library by which CLOCK_REALTIME jumps by years at each look."""
         library = self.folder / JUMPING_CLOCK
         if library.exists():
             return

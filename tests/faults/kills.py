@@ -29,7 +29,7 @@ def kills(host: FaultyHost) -> list[Fault]:
     wanted = "new" if host.holds == "old" else "old"
     path = host.write_policy(STATES[wanted])
     log = host.folder / "calls"
-    argv = host.argv("apply", path)
+    argv = host.argv("apply", path, "--no-rehearse")
     trace = f"trace=/^({'|'.join((*_WRITES, *_STARTS, *_WAITS))})$"
     subprocess.run(
         [*argv[:2], "strace", "-qq", "-o", log, "-e", trace, "-e", "signal=none", *argv[2:]],

@@ -15,7 +15,7 @@ endpoints:
   wan: {{host: eth0}}
   lan: {{host: eth1, nets: [10.0.0.0/24, "fd00::/64"{behind}]}}
 nets:
-  blocked: [198.18.0.0/15, 203.0.113.64/26, 203.0.114.0/24, "2001:db8:dead::/48", "2001:db8:beef::/48"]
+  blocked: [198.18.0.0/15, 203.0.113.64/26, "2001:db8:dead::/48", "2001:db8:beef::/48"]
 policies:
   - name: blocklist
     at: wan
@@ -25,7 +25,7 @@ policies:
       - deny: any
         from: [192.0.2.66, 192.0.2.67, 192.0.2.68, {blocked}, "2001:db8:1::66", "2001:db8:1::67"]
       - deny: any
-        from: [192.0.2.70, 192.0.2.71, 192.0.2.72, "2001:db8:1::70", "2001:db8:1::71", "2001:db8:1::72"]
+        from: [192.0.2.70, 192.0.2.71, "2001:db8:1::70", "2001:db8:1::71"]
   - name: public
     at: wan
     ingress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import threading
 from collections import Counter
@@ -25,7 +26,9 @@ class Prober:
         self._frames = _frames()
         self._out = world.call(lambda: _packet_socket("eth0", 0))
         self._through = world.call(lambda: _packet_socket("eth1", 3))
-        self._to_host = {port: host.call(lambda: _receiver(port)) for port in (ALLOWED, DENIED)}
+        self._to_host = {
+            port: host.call(functools.partial(_receiver, port)) for port in (ALLOWED, DENIED)
+        }
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prober")
 

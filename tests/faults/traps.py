@@ -150,7 +150,8 @@ def _others(backend: Backend) -> Iterator[Fault]:
                 f"{n}",
                 f"env -u NETFW_CHANGE sh -c 'for i in $(seq 40); do "
                 f"{tool} -w 5 -I f2b-sshd -s 198.51.100.$i -j DROP; "
-                f'{tool} -w 5 -D f2b-sshd -s 198.51.100.$i -j DROP; done\' "$here/others" {_APART} &',
+                f"{tool} -w 5 -D f2b-sshd -s 198.51.100.$i -j DROP; done'"
+                f' "$here/others" {_APART} &',
             ),
             after=_wait_for_others,
         )
