@@ -11,7 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from netfw.ir.names import Backend
-from tests.faults.series import all_faults, try_faults
+from tests.faults.series import all_kills, try_faults
+from tests.faults.traps import traps
 from tests.faults.trial import Outcome
 
 
@@ -47,6 +48,7 @@ def main() -> int:
     """Run what is asked for; 1 where a host did not come through."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--backend", choices=["nft", "legacy", "all"], default="all")
+    parser.add_argument("--part", choices=["kills", "traps", "all"], default="all")
     parser.add_argument("--only", default="", help="faults whose names match this expression")
     parser.add_argument("--every", type=int, default=1, help="every n-th of each kind")
     parser.add_argument("--list", action="store_true", help="name them and do nothing")
@@ -55,7 +57,9 @@ def main() -> int:
     start = time.monotonic()
     with ProcessPoolExecutor(len(backends)) as pool:
         asked = [
-            pool.submit(run, one, arguments.only, arguments.every, is_list=arguments.list)
+            pool.submit(
+                run, one, arguments.part, arguments.only, arguments.every, is_list=arguments.list
+            )
             for one in backends
         ]
         print_table([row for each in asked for row in each.result()])
@@ -64,10 +68,12 @@ def main() -> int:
     return int(any(row.survived < row.injected for row in rows))
 
 
-def run(backend: Backend, only: str, every: int, *, is_list: bool) -> list[Row]:
+def run(backend: Backend, part: str, only: str, every: int, *, is_list: bool) -> list[Row]:
     """Try the faults of one backend, and say what came of each."""
     chosen, numbers = [], dict[str, int]()
-    for fault in all_faults(backend):
+    faults = [*traps(backend)] if part != "kills" else []
+    faults += all_kills(backend) if part != "traps" else []
+    for fault in faults:
         if not re.search(only, str(fault)):
             continue
         number = numbers[fault.kind] = numbers.get(fault.kind, -1) + 1

@@ -204,6 +204,10 @@ class FaultyHost(ChangedHost):
             return self.state
         return Path(f"/proc/{self._disk.pid}/root{self.state}")
 
+    def entries(self) -> int:
+        """How many entries the history has."""
+        return len([*(self._state_here / "history").glob("[0-9]*.json")])
+
     def is_guarded(self) -> bool:
         """Whether a guard stands, or somebody holds the state folder's lock."""
         for name in ("guard.lock", "lock"):
@@ -224,10 +228,10 @@ class FaultyHost(ChangedHost):
             time.sleep(0.05)
         return time.monotonic() - start
 
-    def state_lines(self) -> list[str]:
+    def state_lines(self, saved: str | None = None) -> list[str]:
         """Everything that a change could touch, in one order, whichever way it came about: chains
         in the order of their names, and sets by the names that the policy gives them."""
-        text = _CHANCE.sub("", _SET_END.sub(r"\1", self.saved()))
+        text = _CHANCE.sub("", _SET_END.sub(r"\1", saved or self.saved()))
         found, table, numbers = [], "", itertools.count(10_000)
         seen: list[str] = []
         for line in text.splitlines():
@@ -244,23 +248,15 @@ class FaultyHost(ChangedHost):
                 found.append(f"{table} {line.split()[0][1:]} {line}")
         return _without_numbers(sorted(found))
 
-    def state_name(self) -> str:
-        """``old``, ``new``, or what differs from the nearer one."""
-        now = self.state_lines()
+    def state_name(self, saved: str) -> str:
+        """``old``, ``new``, or what differs from the nearer one, by what ``saved`` gave."""
+        now = self.state_lines(saved)
         for name, lines in self.states.items():
             if lines == now:
                 return name
         unlike = {name: sorted(set(now) ^ set(lines)) for name, lines in self.states.items()}
         name, lines = min(unlike.items(), key=lambda pair: len(pair[1]))
         return f"between: {len(lines)} lines from {name}: {'; '.join(lines[:6])}"
-
-    def others_lines(self) -> list[str]:
-        """What is nobody's but others', in its order."""
-        return [
-            line
-            for line in self.saved().splitlines()
-            if "NETFW-" not in line and "netfw:" not in line and line[:1] in (":", "-", "a", "c")
-        ]
 
     def __exit__(self, *wrong: object) -> None:
         if self._disk is not None:
@@ -269,6 +265,15 @@ class FaultyHost(ChangedHost):
             assert self._disk.stdout is not None
             self._disk.stdout.close()
         super().__exit__(*wrong)
+
+
+def others_lines(saved: str) -> list[str]:
+    """What is nobody's but others', in its order."""
+    return [
+        line
+        for line in saved.splitlines()
+        if "NETFW-" not in line and "netfw:" not in line and line[:1] in (":", "-", "a", "c")
+    ]
 
 
 def _without_numbers(lines: list[str]) -> list[str]:

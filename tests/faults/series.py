@@ -12,7 +12,6 @@ from tests.faults.fault import Fault
 from tests.faults.faulty_host import FaultyHost
 from tests.faults.kills import kills
 from tests.faults.prober import Prober
-from tests.faults.traps import traps
 from tests.faults.trial import Outcome, try_fault
 
 _AT_ONCE = 20
@@ -35,13 +34,12 @@ def probed_host(
             yield host, prober
 
 
-def all_faults(backend: Backend) -> list[Fault]:
-    """Every fault that there is: each moment of death once, in turn on the way there and back."""
+def all_kills(backend: Backend) -> list[Fault]:
+    """Each moment of death once, in turn on the way there and back."""
     with probed_host(backend) as (host, _):
         there, back = kills(host), kills(host)
-    killed = [(there, back)[number % 2][number] for number in range(min(len(there), len(back)))]
-    killed += max(there, back, key=len)[len(killed) :]
-    return [*killed, *traps(backend)]
+    found = [(there, back)[number % 2][number] for number in range(min(len(there), len(back)))]
+    return [*found, *max(there, back, key=len)[len(found) :]]
 
 
 def try_faults(
