@@ -23,6 +23,7 @@ def load_routing(namespace: Namespace | None, family: Family, text: str) -> None
     if done.status != 0:
         found = _LINE.search(done.stderr)
         said = " ".join(_LINE.sub("", done.stderr).split()) or f"exit status {done.status}"
-        line = text.splitlines()[int(found[1]) - 1] if found else ""
+        lines, number = text.splitlines(), int(found[1]) if found else 0
+        line = lines[number - 1] if 0 < number <= len(lines) else ""
         place = f"ip -{family.value} -batch" if namespace is None else namespace.name
         raise RefusedError.of_line(place, f"{said}; {line}" if line else said, line)

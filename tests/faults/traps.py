@@ -52,11 +52,10 @@ def _failing_programs(backend: Backend) -> Iterator[Fault]:
         )
     for n in range(1, TABLES + 1):
         for call, when in _COMMITS[backend]:
-            refusing = f"-e inject={call}:error=ENOMEM:when={when}"
             yield Fault(
                 "the kernel has no memory for a table",
                 f"table {n}, {call} {when}",
-                at("tables", f"{n}", _traced(call, refusing)),
+                at("tables", f"{n}", _refused(call, when)),
             )
     for n in range(1, SETS + 1):
         for name, script in (
@@ -77,21 +76,19 @@ def _failing_programs(backend: Backend) -> Iterator[Fault]:
 def _killed_programs(backend: Backend) -> Iterator[Fault]:
     for n in range(1, TABLES + 1):
         for call, when in _COMMITS[backend]:
-            script = _traced(call, f"-e inject={call}:signal=SIGKILL:when={when}")
             yield Fault(
                 "iptables-restore is killed",
                 f"table {n}, {call} {when}",
-                at("tables", f"{n}", script),
+                _killed("tables", n, call, when),
             )
     for kind, calls in (("sets", SETS), ("routing", ROUTING)):
         for n in range(1, calls + 1):
             for when in (1, 3, 5):
                 call = "sendto" if kind == "sets" else "sendmsg"
-                script = _traced(call, f"-e inject={call}:signal=SIGKILL:when={when}")
                 yield Fault(
                     f"{'ipset' if kind == 'sets' else 'ip'} is killed",
                     f"call {n}, {call} {when}",
-                    at(kind, f"{n}", script),
+                    _killed(kind, n, call, when),
                 )
 
 
@@ -230,8 +227,22 @@ def _clocks() -> Iterator[Fault]:
         )
 
 
-def _traced(call: str, more: str) -> str:
-    return f'exec strace -qq -o /dev/null -e trace={call} -e signal=none {more} "$real" "$@"'
+def _refused(call: str, when: int) -> str:
+    """The program asks the kernel, which says no to one system call."""
+    inject = f"-e inject={call}:error=ENOMEM:when={when}"
+    return f'exec strace -qq -o /dev/null -e trace={call} -e signal=none {inject} "$real" "$@"'
+
+
+def _killed(kind: str, number: int, call: str, when: int) -> str:
+    """A trap in which the program is killed before one system call; one that it does not make
+    springs nothing."""
+    inject = f"-e inject={call}:signal=SIGKILL:when={when}"
+    return (
+        f"case $kind:$n in {kind}:{number})\n"
+        f'strace -qq -o /dev/null -e trace={call} -e signal=none {inject} "$real" "$@"; status=$?\n'
+        'if [ $status = 137 ]; then : >"$here/sprung"; kill -9 $$; fi; exit $status\n'
+        ";; esac\n"
+    )
 
 
 def _half(said: str) -> str:
