@@ -239,7 +239,8 @@ def _killed(kind: str, number: int, call: str, when: int) -> str:
     inject = f"-e inject={call}:signal=SIGKILL:when={when}"
     return (
         f"case $kind:$n in {kind}:{number})\n"
-        f'strace -qq -o /dev/null -e trace={call} -e signal=none {inject} "$real" "$@"; status=$?\n'
+        f'strace -qq -o /dev/null -e trace={call} -e signal=none {inject} "$real" "$@"\n'
+        "status=$?\n"
         'if [ $status = 137 ]; then : >"$here/sprung"; kill -9 $$; fi; exit $status\n'
         ";; esac\n"
     )
