@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
-.PHONY: help setup verify test bench fuzz lint lock clean
+.PHONY: help setup verify test bench fuzz faults lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -24,6 +24,9 @@ bench: setup ## measure compile (beside ferm and Aerleon), prove, walk, load and
 
 fuzz: setup ## send random packets through random rules and the model: make fuzz MINUTES=5
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(ARGS)
+
+faults: setup ## put faults into changes of hosts: make faults ARGS='--backend nft --every 4'
+	$(BIN)/python -m tests.faults $(ARGS)
 
 # tests/test_tree.py runs each of these lines as a test.
 lint: setup ## run ruff, mypy, import-linter and codespell
