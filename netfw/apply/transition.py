@@ -35,8 +35,9 @@ def bring_to(wanted: Own, recorded: Own, backend: Backend, before: Mapping[str, 
     """
     taken = 0
     for _ in range(_MOST_ROUNDS):
-        now, _ = read_own(backend, recorded=recorded)
-        found = plan(now, wanted, before)
+        now, foreign = read_own(backend, recorded=recorded)
+        # a set that others ask by now cannot go: it is in nobody's way, and nothing waits for it
+        found = plan(now, wanted, before, kept=foreign.needed)
         if not found.steps:
             return taken
         carry_out(found, backend)

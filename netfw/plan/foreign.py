@@ -49,6 +49,11 @@ class Foreign:
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
+    def needed(self) -> frozenset[str]:
+        """Names of ours, of chains and sets, that rules and lists of others need."""
+        return frozenset(self.lists).union(*(table.references for table in self.tables.values()))
+
+    @property
     def has_rules(self) -> bool:
         """Whether others have a rule anywhere."""
         return bool(self.unreadable) or any(table.has_rules for table in self.tables.values())
