@@ -35,8 +35,8 @@ def plan(
     """What leads from one state to another.
 
     ``before`` are the values that sysctls had before netfw wrote them: those that are not wanted
-    any longer get them back. ``kept`` are sets that rules in the other backend, or others', ask: they
-    stay.
+    any longer get them back. ``kept`` are sets that rules in the other backend ask, or
+    others' rules: they stay.
     """
     # a snapshot holds the names that sets had on the host
     wanted = replace(wanted, tables={key: _plain(table) for key, table in wanted.tables.items()})

@@ -17,7 +17,7 @@ from tests.kernel.changed_host import ChangedHost
 from tests.kernel.others import settle_others
 
 STATES = {"old": OLD, "new": NEW}
-_GUARD_TIME = 90.0
+GUARD_TIME = 90.0
 """Seconds within which a guard has to be at its end."""
 _TRAPPED = """\
 #!/bin/sh
@@ -221,10 +221,10 @@ class FaultyHost(ChangedHost):
         return False
 
     def wait_for_guard(self) -> float:
-        """Wait until nobody changes this host any more; how many seconds that took."""
+        """Wait until nobody changes this host any more, as long as that may take; how many seconds
+        it took."""
         start = time.monotonic()
-        while self.is_guarded():
-            assert time.monotonic() - start < _GUARD_TIME, "the guard does not come to its end"
+        while self.is_guarded() and time.monotonic() - start < GUARD_TIME:
             time.sleep(0.05)
         return time.monotonic() - start
 

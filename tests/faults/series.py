@@ -25,7 +25,7 @@ def probed_host(
 ) -> Iterator[tuple[FaultyHost, Prober]]:
     """A host with a prober at work."""
     with (
-        tempfile.TemporaryDirectory(prefix="netfw-faults-") as folder,
+        tempfile.TemporaryDirectory(prefix="netfw-faults-", ignore_cleanup_errors=True) as folder,
         FaultyHost(backend, Path(folder)) as host,
     ):
         if on_small_disk:

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 
 from tests.faults.fault import Fault
-from tests.faults.faulty_host import STATES, FaultyHost, others_lines
+from tests.faults.faulty_host import GUARD_TIME, STATES, FaultyHost, others_lines
 from tests.faults.prober import Prober
 
 
@@ -45,6 +45,8 @@ def try_fault(host: FaultyHost, prober: Prober, fault: Fault) -> Outcome:
         found.problems.append(f"netfw does not know what to say: {found.said}")
     found.is_reached = _is_reached(host, fault, done)
     found.seconds = host.wait_for_guard()
+    if found.seconds >= GUARD_TIME:
+        found.problems.append("the guard does not come to its end")
     host.set_trap("")
     fault.after(host)
     found.end = host.state_name(host.saved())
