@@ -91,8 +91,10 @@ def set_changes(
     changes = []
     for name, ipset in wanted.items():
         one = found[name][0] if len(found.get(name, ())) == 1 else None
-        changes.append(SetChange(one, ipset, free_name(name, in_use | kept)))
-    return [change for change in changes if change.is_reshaped or change.comes or change.goes]
+        change = SetChange(one, ipset, "")
+        if change.is_reshaped or change.comes or change.goes:
+            changes.append(replace(change, new_name=free_name(name, in_use | kept)))
+    return changes
 
 
 def _elements(texts: Mapping[str, None]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Sets compared as what they mean, whichever program printed them and whatever they are called.
 
 A set that changes together with rules gets another name, so that the rules' own transaction goes
-over to it: of ``NETFW-4-…`` and the same with ``.b`` and ``.c`` one that is not in use. Two may be
-where a change was broken off between two tables.
+over to it: of ``NETFW-4-…`` and the same with ``.b``, ``.c`` and ``.d`` one that is not in use.
+Two may be where a change was broken off between two tables, and others may ask one more.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Mapping
 
+from netfw.errors import ConflictError
 from netfw.ir.ipset import IpSet, SetMember
 from netfw.render.ipset import render_member
 
-_OTHERS = (".b", ".c")
+_OTHERS = (".b", ".c", ".d")
 _KEPT = ("family", "maxelem", "counters", "comment")
 """Options that the kernel keeps as they are: hashsize grows, and initval is its own choice."""
 _COUNTED = frozenset({"packets", "bytes"})
@@ -26,8 +27,18 @@ def base_of(name: str) -> str:
 
 
 def free_name(base: str, taken: Container[str]) -> str:
-    """A name of a set that no other one has; at most 30 bytes, of 31 that ipset allows."""
-    return next(name for name in (base, *(base + end for end in _OTHERS)) if name not in taken)
+    """A name of a set that no other one has; at most 30 bytes, of 31 that ipset allows.
+
+    Raises ConflictError where there is none: others ask what netfw needs no more.
+    """
+    for name in (base, *(base + end for end in _OTHERS)):
+        if name not in taken:
+            return name
+    raise ConflictError.at(
+        f"set {base}",
+        "it cannot be made anew: rules or lists that are not netfw's ask those of before",
+        f"iptables-save, ip6tables-save and ipset list say which: look for {base}",
+    )
 
 
 def sets_named(text: str) -> list[str]:

@@ -73,8 +73,9 @@ int gettimeofday(struct timeval *found, void *zone) {
     return 0;
 }
 """
-_SET_END = re.compile(r"(NETFW-\S+?)\.[bc](?=\s|$)")
-_CHANCE = re.compile(r" (initval|hashsize) \S+")
+_SET_END = re.compile(r"(NETFW-\S+?)\.[bcd](?=\s|$)")
+_ASKED = re.compile(r"--match-set (\S+)")
+_CHANCE = re.compile(r" (initval|hashsize|packets|bytes) \S+")
 
 
 class FaultyHost(ChangedHost):
@@ -230,8 +231,20 @@ class FaultyHost(ChangedHost):
 
     def state_lines(self, saved: str | None = None) -> list[str]:
         """Everything that a change could touch, in one order, whichever way it came about: chains
-        in the order of their names, and sets by the names that the policy gives them."""
-        text = _CHANCE.sub("", _SET_END.sub(r"\1", saved or self.saved()))
+        in the order of their names, and sets by the names that the policy gives them. A set that
+        no rule of ours asks decides nothing."""
+        saved = saved or self.saved()
+        asked = {
+            found[1]
+            for line in saved.splitlines()
+            if line.startswith("-A NETFW-") and (found := _ASKED.search(line))
+        }
+        kept = (
+            line
+            for line in saved.splitlines()
+            if not line.startswith(("create NETFW-", "add NETFW-")) or line.split()[1] in asked
+        )
+        text = _CHANCE.sub("", _SET_END.sub(r"\1", "\n".join(kept)))
         found, table, numbers = [], "", itertools.count(10_000)
         seen: list[str] = []
         for line in text.splitlines():
