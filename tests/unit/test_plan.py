@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from netfw.compiler.pipeline import compile_policy
+from netfw.errors import ConflictError
 from netfw.ir.names import Family, TableName
 from netfw.plan.own import Own, own_of
 from netfw.plan.plan import Plan, plan
@@ -112,6 +115,24 @@ def test_sets_of_a_change_that_was_broken_off_are_cleared_away_first() -> None:
     (step,) = plan(left, now).steps
     assert isinstance(step, LoadSets)
     assert step.text == f"destroy {ipset.name}.b\n"
+
+
+def test_sets_that_others_ask_stay_and_their_names_are_not_taken() -> None:
+    now = own(many(*NETS))
+    (ipset,) = (each for each in now.sets.values() if each.family is Family.IPV4)
+    ends = (".b", ".c")
+    left = Own(now.tables, {**now.sets, **{ipset.name + end: ipset for end in ends}})
+    kept = frozenset(ipset.name + end for end in ends)
+    assert not plan(left, now, kept=kept).steps
+    wanted = own(many(*NETS[1:]).replace("]}\n", ", {deny: udp/9}]}\n"))
+    texts = [
+        step.text for step in plan(left, wanted, kept=kept).steps if isinstance(step, LoadSets)
+    ]
+    assert texts[0].startswith(f"create {ipset.name}.d ")
+    assert texts[-1] == f"destroy {ipset.name}\n"
+    with pytest.raises(ConflictError, match="rules or lists that are not netfw's"):
+        plan(left, wanted, kept=kept | {ipset.name + ".d"})
+    assert not plan(left, now, kept=kept | {ipset.name + ".d"}).steps
 
 
 def test_routes_stand_before_marks_lead_to_them_and_go_after_the_last_one() -> None:
