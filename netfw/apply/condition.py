@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netfw.apply.application import entries_that_count
 from netfw.apply.recorded import recorded_in, settings_before
-from netfw.host.history import confirmed_entry
+from netfw.host.history import confirmed_entry, entry_numbers
 from netfw.host.journal import read_events
 from netfw.host.own_host import read_counts, read_own
 from netfw.host.pending_change import find_unfinished
@@ -34,7 +34,7 @@ def find_condition(state: StateFolder, *, counters: bool = False) -> Condition:
         entry,
         plan(now, wanted, settings_before(entries)).changes,
         "" if unfinished is None else f"{unfinished.problem}: {unfinished.hint}",
-        _undone(state, 0 if entry is None else entry.number),
+        _undone(state, 0 if entry is None else entry.number) if unfinished is None else "",
         not elsewhere.own.is_empty,
         elsewhere.has_others,
         tuple(_late(foreign)),
@@ -44,13 +44,15 @@ def find_condition(state: StateFolder, *, counters: bool = False) -> Condition:
 
 def _undone(state: StateFolder, confirmed: int) -> str:
     """What became of the last change, where it was undone: whoever made it may have been cut off
-    before anybody could say so."""
-    events = read_events(state)
-    last = events[-1] if events else None
-    if last is None or last.number <= confirmed or last.what != "undone":
+    before anybody could say so, and the disk may have been too full for the journal."""
+    last = max(entry_numbers(state), default=0)
+    if last <= confirmed:
         return ""
-    why = last.text.partition("\n")[0]
-    return f"change {last.number} was undone at {last.time}{f': {why}' if why else ''}"
+    for event in reversed(read_events(state)):
+        if event.number == last and event.what == "undone":
+            why = event.text.partition("\n")[0]
+            return f"change {last} was undone at {event.time}{f': {why}' if why else ''}"
+    return f"change {last} was undone"
 
 
 def _late(foreign: Foreign) -> list[str]:
