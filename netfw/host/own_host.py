@@ -65,6 +65,16 @@ def read_own(
     return own, Foreign(others, rules.unreadable, rules.inexact, sets.lists)
 
 
+def read_tables(
+    backend: Backend, namespace: Namespace | None = None
+) -> tuple[dict[Place, OwnTable], Foreign]:
+    """The rules alone, which is less to read: ours, and others'. Raises as ``read_own``."""
+    rules = _read_rules(backend, namespace, Own(), counters=False)
+    own = {place: table.own for place, table in rules.tables.items() if not table.own.is_empty}
+    others = {place: table.foreign for place, table in rules.tables.items()}
+    return own, Foreign(others, rules.unreadable, rules.inexact)
+
+
 def read_counts(backend: Backend, namespace: Namespace | None = None) -> Counts:
     """What the kernel has counted for rules of ours. Raises as ``read_own``."""
     rules = _read_rules(backend, namespace, Own(), counters=True)

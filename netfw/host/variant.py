@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from netfw.errors import CapabilityError
 from netfw.host.namespace import Namespace
-from netfw.host.own_host import read_own
+from netfw.host.own_host import read_tables
 from netfw.host.run import run
 from netfw.host.saved_text import PREFIX
 from netfw.ir.names import Backend, Family
@@ -61,10 +61,11 @@ def read_elsewhere(variant: Variant, namespace: Namespace | None = None) -> Else
     Nothing where the kernel or the host has no such backend at all.
     """
     try:
-        own, foreign = read_own(variant.other, namespace)
+        # sets are of both backends, and have been read with the host's own
+        tables, foreign = read_tables(variant.other, namespace)
     except CapabilityError:
         return Elsewhere(Own(), has_others=False)
-    return Elsewhere(Own(own.tables), foreign.has_rules)
+    return Elsewhere(Own(tables), foreign.has_rules)
 
 
 def _variant(program: str) -> Variant:

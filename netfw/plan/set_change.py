@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from netfw.ir.ipset import IpSet
@@ -16,27 +16,26 @@ from netfw.render.ipset import render_sets
 class SetChange:
     """One set that is not as it shall be.
 
-    ``installed`` is the one that rules ask now, None if there is none, or several. ``wanted`` has
-    the name that the policy gives it, ``new_name`` is what it is called if it is made anew.
+    ``comes`` are members that are to be added, in the order of the policy, ``goes`` those that are
+    to be taken out. ``installed`` is the one that rules ask now, None if there is none, or
+    several. ``wanted`` has the name that the policy gives it, ``new_name`` is what it is called if it is made anew.
     """
 
     installed: IpSet | None
     wanted: IpSet
     new_name: str
+    comes: tuple[str, ...]
+    goes: tuple[str, ...]
 
-    @property
-    def comes(self) -> dict[str, None]:
-        """Members that are to be added, in the order of the policy."""
-        old = set() if self.installed is None else set(map(member_of, self.installed.members))
-        return {text: None for text in map(member_of, self.wanted.members) if text not in old}
-
-    @property
-    def goes(self) -> dict[str, None]:
-        """Members that are to be taken out."""
-        if self.installed is None:
-            return {}
-        new = set(map(member_of, self.wanted.members))
-        return {text: None for text in map(member_of, self.installed.members) if text not in new}
+    @staticmethod
+    def of(installed: IpSet | None, wanted: IpSet, new_name: str) -> SetChange:
+        """Compare two sets."""
+        # once: each member is made a text for it
+        old = {} if installed is None else dict.fromkeys(map(member_of, installed.members))
+        new = dict.fromkeys(map(member_of, wanted.members))
+        comes = tuple(text for text in new if text not in old)
+        goes = tuple(text for text in old if text not in new)
+        return SetChange(installed, wanted, new_name, comes, goes)
 
     @property
     def is_reshaped(self) -> bool:
@@ -91,12 +90,12 @@ def set_changes(
     changes = []
     for name, ipset in wanted.items():
         one = found[name][0] if len(found.get(name, ())) == 1 else None
-        change = SetChange(one, ipset, "")
+        change = SetChange.of(one, ipset, "")
         if change.is_reshaped or change.comes or change.goes:
             changes.append(replace(change, new_name=free_name(name, in_use | kept)))
     return changes
 
 
-def _elements(texts: Mapping[str, None]) -> dict[str, str]:
+def _elements(texts: Iterable[str]) -> dict[str, str]:
     """Members by what they hold, without what is said about it."""
     return {text.partition(" comment ")[0]: text for text in texts}

@@ -62,6 +62,9 @@ def shape_of(ipset: IpSet) -> str:
 
 def member_of(member: SetMember) -> str:
     """A member without its counters, and protocols as netfw spells them."""
+    if not member.extensions or (len(member.extensions) == 2 and member.comment is not None):
+        # nearly every one, of as many as there are rules
+        return render_member(member)
     words = iter(member.extensions)
     kept = [
         f"{word} {value}" for word, value in zip(words, words, strict=True) if word not in _COUNTED
