@@ -19,7 +19,7 @@ verify: setup ## send packets through the kernel: the documented order, then the
 test: setup ## run all tests; for some of them: make test ARGS='-m "not kernel" tests/unit'
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-bench: setup ## measure compile (beside ferm and Aerleon), prove, walk, load and forward
+bench: setup ## measure compile (beside ferm and Aerleon), prove, walk, load, forward and change
 	$(BIN)/python -m tests.bench $(ARGS)
 
 fuzz: setup ## send random packets through random rules and the model: make fuzz MINUTES=5

@@ -18,7 +18,8 @@ class SetChange:
 
     ``comes`` are members that are to be added, in the order of the policy, ``goes`` those that are
     to be taken out. ``installed`` is the one that rules ask now, None if there is none, or
-    several. ``wanted`` has the name that the policy gives it, ``new_name`` is what it is called if it is made anew.
+    several. ``wanted`` has the name that the policy gives it, ``new_name`` is what it is called if
+    it is made anew.
     """
 
     installed: IpSet | None

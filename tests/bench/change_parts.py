@@ -1,0 +1,70 @@
+"""Applies policies to the host that it runs on, and says where the time goes: ``FILE …``.
+
+Prints a line of JSON for each: seconds by part.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from netfw.apply import application, change, guarded
+from netfw.apply.wish_of import wish_of
+from netfw.compiler.compiled import Compiled
+from netfw.compiler.pipeline import compile_policy
+from netfw.plan.entry import Entry
+from netfw.policy.read import load
+
+_PARTS = (
+    (application, "entries_that_count", "history"),
+    (application, "intend", "look and plan"),
+    (application, "try_out", "try out"),
+    (change, "add_entry", "history"),
+    (guarded, "_start", "guard"),
+    (change, "carry_out", "write"),
+    (change, "read_own", "read back"),
+    (change, "plan", "read back"),
+)
+"""Functions that are timed, none of them within another."""
+
+
+def main(*files: str) -> None:
+    """Apply them, one after the other."""
+    gc.disable()
+    spent: dict[str, float] = {}
+    for module, name, part in _PARTS:
+        setattr(module, name, _timed(getattr(module, name), part, spent))
+    for name in files:
+        spent.clear()
+        policy = _timed(load, "read", spent)(Path(name).read_text(encoding="utf-8"), name)
+        compiled = _timed(compile_policy, "compile", spent)(policy)
+        began = time.perf_counter()
+        wish = functools.partial(_wish, compiled, name)
+        application.apply_wish(_timed(wish, "wish", spent), lambda line: None)
+        spent["apply"] = time.perf_counter() - began
+        print(json.dumps(spent), flush=True)
+
+
+def _wish(compiled: Compiled, name: str, history: list[Entry]) -> Any:
+    return wish_of(compiled, name, history)
+
+
+def _timed(work: Callable[..., Any], part: str, spent: dict[str, float]) -> Callable[..., Any]:
+    def measured(*arguments: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return work(*arguments, **named)
+        finally:
+            spent[part] = spent.get(part, 0.0) + time.perf_counter() - began
+
+    return measured
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
