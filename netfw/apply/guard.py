@@ -8,6 +8,7 @@ time; and where somebody else has begun to undo it and is gone.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import os
@@ -178,6 +179,8 @@ def main(argv: Sequence[str], undo: Undo) -> None:
     logging.basicConfig(format="netfw guard: %(message)s")
     path, number, writer = argv
     _shield()
+    # whoever starts it waits until it has read the entries: many objects, hardly a cycle
+    gc.disable()
     try:
         stand_guard(StateFolder(Path(path)), int(number), int(writer), undo)
     except NetfwError as error:

@@ -23,7 +23,7 @@ from netfw.policy.read import load
 
 _PARTS = (
     (application, "entries_that_count", "history"),
-    (application, "intend", "look and plan"),
+    (application, "intend", "plan"),
     (application, "try_out", "try out"),
     (change, "add_entry", "history"),
     (guarded, "_start", "guard"),
