@@ -111,10 +111,15 @@ def _locks(backend: Backend) -> Iterator[Fault]:
 
 def _disks() -> Iterator[Fault]:
     fill = '(cat /dev/zero || :) 2>/dev/null >"$state/full"'
-    read_only = 'mount -o remount,ro "$state"'
+    # laid over what is there: the kernel refuses to remount what somebody writes to, and a disk
+    # with errors does not ask
+    read_only = (
+        '(mount --bind "$state" "$state" && mount -o remount,bind,ro "$state") >/dev/null 2>&1\n'
+        'if touch "$state/probe" 2>/dev/null; then rm -f "$here/sprung"; fi'
+    )
 
     free = 'rm -f "$state/full"; rm -f "$state"/.new-*'
-    writable = 'mount -o remount,rw "$state"'
+    writable = 'umount -l "$state"'
     for name, spoil, mend in (("full", fill, free), ("read-only", read_only, writable)):
         kind = f"the disk of the state folder is {name}"
         yield Fault(
