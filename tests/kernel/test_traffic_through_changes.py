@@ -56,7 +56,15 @@ def test_connections_live_through_apply_rollback_repair_and_remove(host: Traffic
     assert all(flow.tally.came for flow in flows)
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    ("host", "pair"),
+    # each pair on one of the backends; ``python -m tests.bench.changes --applies`` takes both
+    [
+        pytest.param([*Backend][number % 2], pair, id=pair.name.replace(" ", "-"))
+        for number, pair in enumerate(PAIRS)
+    ],
+    indirect=["host"],
+)
 def test_changes_lose_nothing_that_both_allow_and_let_through_nothing_that_both_deny(
     host: TrafficHost, pair: PolicyPair
 ) -> None:
