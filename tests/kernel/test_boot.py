@@ -20,6 +20,7 @@ from netfw.host.state_folder import StateFolder
 from netfw.host.state_lock import GUARD_LOCK, holder_of, is_held
 from netfw.ir.names import Backend
 from netfw.plan.pending import pending_data
+from tests.kernel.backends import FIRST_ONE
 from tests.kernel.changed_host import POLICY, ROOT, ChangedHost
 from tests.kernel.test_life_of_a_change import MORE, wait_for
 
@@ -34,7 +35,7 @@ SSH6 = "tcp [2001:db8:9::7] -> [2001:db8::10]:22 in eth0"
 Start = Callable[[], ChangedHost]
 
 
-@pytest.fixture(params=Backend, ids=str)
+@pytest.fixture(params=FIRST_ONE, ids=str)
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ChangedHost]:
     with ChangedHost(request.param, tmp_path / "before") as made:
         yield made

@@ -20,11 +20,12 @@ from netfw.plan.plan import plan
 from netfw.plan.settings import settings_of
 from netfw.policy.read import load
 from netfw.verify.result import Result
+from tests.kernel.backends import FIRST_ONE
 from tests.kernel.hosts import Host
 
 pytestmark = pytest.mark.kernel
 
-each_backend = pytest.mark.parametrize("backend", Backend, ids=str)
+each_backend = pytest.mark.parametrize("backend", FIRST_ONE, ids=str)
 TWO_INTERFACES = """\
 version: 1
 endpoints:

@@ -13,6 +13,7 @@ from netfw.host.base_chains import base_chains, remove_unused
 from netfw.host.namespace import Namespace
 from netfw.host.run import run
 from netfw.ir.names import Backend, Family, TableName
+from tests.kernel.backends import FIRST_ONE
 from tests.kernel.changed_host import POLICY, ChangedHost
 
 pytestmark = pytest.mark.kernel
@@ -28,7 +29,7 @@ steer:
 FEW_RULES = "*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n"
 
 
-@pytest.fixture(params=Backend, ids=str)
+@pytest.fixture(params=FIRST_ONE, ids=str)
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ChangedHost]:
     with ChangedHost(request.param, tmp_path) as made:
         yield made

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from netfw.ir.names import Backend, Family
+from tests.kernel.backends import FIRST_ONE
 from tests.kernel.changing import change_under_traffic
 from tests.kernel.policy_pairs import MOVED, OPENING, PAIRS, PolicyPair
 from tests.kernel.traffic import Conversation, Flow, TcpConversation, Traffic
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.kernel
 MORE = OPENING.replace("[tcp/5000-5199,", "[tcp/5000-5299,")
 
 
-@pytest.fixture(params=Backend, ids=str)
+@pytest.fixture(params=FIRST_ONE, ids=str)
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TrafficHost]:
     with TrafficHost(request.param, tmp_path) as made:
         yield made
