@@ -7,7 +7,6 @@ from netfw.compiler.build_early import acts_early
 from netfw.compiler.build_exit import judge_later
 from netfw.compiler.build_forward import has_forward_stage
 from netfw.compiler.draft import Draft, make_rule
-from netfw.compiler.going_on import call_going_on, going_on_chain
 from netfw.compiler.stage import into_chain
 from netfw.compiler.term import InterfacePair, interface_matches
 from netfw.compiler.verdict import accept, let_go, lets_go
@@ -30,8 +29,6 @@ def build_dispatch(draft: Draft) -> Draft:
         if rules:
             chain = Chain(OWN_CHAIN_PREFIX + hook.value, tuple(rules))
             draft = draft.with_chains(TableName.FILTER, chain)
-    if draft.policy.workloads and call_going_on(draft):
-        draft = draft.with_chains(TableName.FILTER, going_on_chain(draft))
     return draft
 
 
@@ -108,7 +105,7 @@ def _forward(draft: Draft) -> list[Rule]:
         if has_forward_stage(draft) or not acts_early(draft, Direction.INGRESS):
             return []
         return [accept(draft)]
-    rules = call_going_on(draft)
+    rules: list[Rule] = []
     for endpoint in workloads:
         rules += _into_stage(endpoint, Direction.EGRESS, Way.IN)
     if has_forward_stage(draft):

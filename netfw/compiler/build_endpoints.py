@@ -49,10 +49,8 @@ def add_stage(draft: Draft, table: TableName, endpoint: Endpoint, direction: Dir
     else:
         if direction is Direction.INGRESS:
             # what enters a workload has been through the stages of where it came from
-            # (connections are let through at the hook)
             rules.append(next_stage(draft, owner, where))
-        else:
-            rules += established(draft, owner, where, allow)
+        rules += established(draft, owner, where, allow)
         rules += invalid(draft, owner, where, allow)
     draft, judging = place_policies(draft, table, endpoint, direction)
     rules += [*judging, end_stage(owner, where)]

@@ -50,11 +50,9 @@ def build_forward(draft: Draft) -> Draft:
     allow = allowing(draft, TableName.FILTER, Direction.FORWARD)
     rules: list[Rule] = []
     if draft.policy.workloads:
-        # the hook lets through what belongs to a connection;
         # every workload has a stage of its own for what it sends, and that comes first
         rules.append(next_stage(draft, OWNER, where))
-    else:
-        rules += established(draft, OWNER, where, allow)
+    rules += established(draft, OWNER, where, allow)
     rules += invalid(draft, OWNER, where, allow)
     chains: list[Chain] = []
     judging, tiers = place_tiers(

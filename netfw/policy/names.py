@@ -36,7 +36,6 @@ RESERVED_RULE_NAMES = frozenset(
         "default",
         "elsewhere",
         "established",
-        "going-on",
         "nets",
         "invalid",
         "neighbour-discovery",

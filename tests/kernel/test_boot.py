@@ -22,6 +22,7 @@ from netfw.ir.names import Backend
 from netfw.plan.pending import pending_data
 from tests.kernel.backends import FIRST_ONE
 from tests.kernel.changed_host import POLICY, ROOT, ChangedHost
+from tests.kernel.private_mounts import needs_private_mounts
 from tests.kernel.test_life_of_a_change import MORE, wait_for
 
 pytestmark = pytest.mark.kernel
@@ -265,6 +266,7 @@ def test_the_unit_is_one_that_systemd_understands(host: ChangedHost) -> None:
     assert not said, done.stderr
 
 
+@needs_private_mounts
 def test_a_state_folder_that_cannot_be_written_is_enough(
     host: ChangedHost, start_again: Start
 ) -> None:

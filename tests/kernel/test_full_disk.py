@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.kernel
+from tests.kernel.private_mounts import needs_private_mounts
+
+pytestmark = [pytest.mark.kernel, needs_private_mounts]
 
 START = """
 import os, subprocess, sys
