@@ -50,8 +50,9 @@ def apply_wish(
     folder = state or StateFolder()
     with locked(folder):
         end_unfinished(folder, tell)
-        wish = make_wish(entries_that_count(folder))
-        intention = intend(wish, entries_that_count(folder))
+        history = entries_that_count(folder)
+        wish = make_wish(history)
+        intention = intend(wish, history)
         refuse_if_others_need_it(intention)
         if intention.is_done and _is_confirmed(folder, wish):
             return Applied(intention, None)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from netfw.host.local_receiver import Delivered
 from netfw.host.packets import cookie_of
 from netfw.ir.names import Family
 from netfw.traverse.packet import PORT_PROTOCOLS
@@ -17,6 +19,23 @@ class Sighting:
     interface: str
     addressing: Addressing
     mark: int | None
+
+
+def sightings_of(
+    frames: Iterable[tuple[str, Family, bytes]], delivered: Iterable[Delivered], family: Family
+) -> dict[int, Sighting]:
+    """The probes among what arrived at far ends (by interface, from the IP header on) and what
+    was delivered here, by number."""
+    seen = {}
+    for interface, of, data in frames:
+        number, addressing = identify(of, data)
+        if number is not None:
+            seen[number] = Sighting(interface, addressing, None)
+    for packet, mark in delivered:
+        number, addressing = identify(family, packet)
+        if number is not None:
+            seen[number] = Sighting("", addressing, mark)
+    return seen
 
 
 def identify(family: Family, data: bytes) -> tuple[int | None, Addressing]:

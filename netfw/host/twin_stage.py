@@ -23,7 +23,7 @@ from netfw.host.inject import (
 from netfw.host.local_receiver import LocalReceiver
 from netfw.host.netlink import dropped, set_receive_buffer
 from netfw.host.packets import PacketBuilder
-from netfw.host.sighting import Sighting, identify
+from netfw.host.sighting import Sighting, sightings_of
 from netfw.host.twin import Twin
 from netfw.host.twin_links import Cable
 from netfw.ir.names import Family
@@ -118,16 +118,8 @@ class TwinStage:
                 awaited -= 1
 
     def _sightings(self) -> dict[int, Sighting]:
-        seen: dict[int, Sighting] = {}
-        for interface, family, data in self._arrived():
-            number, addressing = identify(family, data)
-            if number is not None and family is self._family:
-                seen[number] = Sighting(interface, addressing, None)
-        for delivered in self._receiver.arrived():
-            number, addressing = identify(self._family, delivered.packet)
-            if number is not None:
-                seen[number] = Sighting("", addressing, delivered.mark)
-        return seen
+        frames = (frame for frame in self._arrived() if frame[1] is self._family)
+        return sightings_of(frames, self._receiver.arrived(), self._family)
 
     def _arrived(self) -> Iterator[tuple[str, Family, bytes]]:
         while True:

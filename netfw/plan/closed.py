@@ -9,16 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from netfw.compiler import chain_name
 from netfw.ir.names import Family, Hook, TableName
 from netfw.ir.ruleset import OWN_CHAIN_PREFIX, OWN_COMMENT_PREFIX
 from netfw.plan.own import Own, OwnTable
+from netfw.policy.endpoint import Direction
 
 _INPUT, _FORWARD = f"{OWN_CHAIN_PREFIX}CLOSED-IN", f"{OWN_CHAIN_PREFIX}CLOSED-FORWARD"
-_FAILSAFES = f"{OWN_CHAIN_PREFIX}FAILSAFE-IN"
+_FAILSAFES = chain_name.GRANTS[Direction.INGRESS, True]
 """The chain of a policy's failsafes, in the table filter."""
 _SSH = "-p tcp -m tcp --dport 22 "
 """What comes in where no failsafes are known: those of a policy that says nothing of them."""
-_LET_THROUGH = re.compile(r'-m comment --comment "[^"]*" -[gj] NETFW-ACCEPT$')
+_LET_THROUGH = re.compile(
+    rf'-m comment --comment "[^"]*" -[gj] (?:{chain_name.ACCEPT}|{chain_name.ALLOW})$'
+)
+"""How its rules end, whether or not rules of others are asked behind netfw's."""
 _ROUTERS = (133, 134, 135, 136)
 """Types of ICMPv6 by which a host finds its neighbours and routers (RFC 4861)."""
 

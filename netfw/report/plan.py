@@ -11,6 +11,7 @@ from netfw.plan.plan import Plan
 from netfw.plan.step import describe
 from netfw.policy.names import is_of_policy
 from netfw.prove.difference import Changed
+from netfw.report.change import change_data, where_of
 from netfw.report.difference import difference_data, difference_lines
 from netfw.report.glyphs import Glyphs
 
@@ -31,7 +32,7 @@ def plan_lines(
         place = places.get(identity, "")
         yield f"{identity}  {place}".rstrip()
         for change in changes[:MOST_LINES]:
-            yield f"  {'+' if change.comes else '-'} {_where(change)}: {change.text}"
+            yield f"  {'+' if change.comes else '-'} {where_of(change)}: {change.text}"
         if len(changes) > MOST_LINES:
             yield f"  … and {len(changes) - MOST_LINES} more"
     others = [change for change in found.changes if not is_of_policy(change.identity)]
@@ -39,7 +40,7 @@ def plan_lines(
         yield "netfw's own rules, sets, routing"
         shown = others if len(others) <= MOST_LINES else ()
         for change in shown:
-            yield f"  {'+' if change.comes else '-'} {_where(change)}: {change.text}"
+            yield f"  {'+' if change.comes else '-'} {where_of(change)}: {change.text}"
         if not shown:
             count = f"{_count(others, comes=True)} lines to come, {_count(others)} to go"
             yield f"  {count} (--json has them)"
@@ -58,14 +59,7 @@ def plan_data(
     return {
         "schema": 1,
         "changes": [
-            {
-                "comes": change.comes,
-                "family": None if change.family is None else change.family.value,
-                "place": change.place,
-                "text": change.text,
-                "rule": change.identity or None,
-                "where": places.get(change.identity),
-            }
+            {**change_data(change), "where": places.get(change.identity)}
             for change in found.changes
         ],
         "steps": [describe(step) for step in found.steps],

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from netfw.plan.condition import Condition
 from netfw.plan.count import Count
 from netfw.policy.names import is_of_policy
+from netfw.report.change import drift_data, drift_text
 from netfw.report.glyphs import Glyphs
 
 _MOST = 40
@@ -35,10 +36,7 @@ def status_lines(found: Condition, glyphs: Glyphs) -> Iterator[str]:
     for line in found.late:
         yield f"  rules of others come first: {line}"
     for change in found.drift[:_MOST]:
-        # what would come back has been taken out, and the reverse
-        sign = "missing" if change.comes else "too many"
-        family = "" if change.family is None else f"{change.family} "
-        yield f"{glyphs.bad} {sign}: {family}{change.place}: {change.text}"
+        yield f"{glyphs.bad} {drift_text(change)}"
     if len(found.drift) > _MOST:
         yield f"  … and {len(found.drift) - _MOST} more"
     if found.drift:
@@ -72,16 +70,7 @@ def status_data(found: Condition) -> dict[str, object]:
         "elsewhere": found.elsewhere,
         "mixed": found.mixed,
         "late": list(found.late),
-        "drift": [
-            {
-                "missing": change.comes,
-                "family": None if change.family is None else change.family.value,
-                "place": change.place,
-                "text": change.text,
-                "rule": change.identity or None,
-            }
-            for change in found.drift
-        ],
+        "drift": [drift_data(change) for change in found.drift],
         "counters": {
             name: {"packets": count.packets, "bytes": count.octets}
             for name, count in _by_rule(found).items()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from netfw.apply.watch import Report, What
+from netfw.report.change import drift_data, drift_text
 
 _MOST = 20
 """Lines that are printed of one report; the rest is counted."""
@@ -17,9 +18,7 @@ def watch_lines(report: Report, time: str) -> Iterator[str]:
     match report.what:
         case What.DRIFT:
             for change in report.changes[:_MOST]:
-                sign = "missing" if change.comes else "too many"
-                family = "" if change.family is None else f"{change.family} "
-                yield f"{time} {sign}: {family}{change.place}: {change.text}{by}"
+                yield f"{time} {drift_text(change)}{by}"
             if len(report.changes) > _MOST:
                 yield f"{time} … and {len(report.changes) - _MOST} more"
         case What.REPAIRED:
@@ -39,15 +38,6 @@ def watch_json(report: Report, time: str) -> str:
             "event": report.what.name.lower(),
             "text": report.text or None,
             "by": list(report.by),
-            "drift": [
-                {
-                    "missing": change.comes,
-                    "family": None if change.family is None else change.family.value,
-                    "place": change.place,
-                    "text": change.text,
-                    "rule": change.identity or None,
-                }
-                for change in report.changes
-            ],
+            "drift": [drift_data(change) for change in report.changes],
         }
     )

@@ -10,7 +10,7 @@ from netfw.host.namespace import Namespace
 from netfw.host.network import Network, keep_connections
 from netfw.host.packets import PacketBuilder
 from netfw.host.routing import load_routing
-from netfw.host.sighting import Sighting, identify
+from netfw.host.sighting import Sighting, sightings_of
 from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.protocols import ICMP, ICMPV6
@@ -148,17 +148,12 @@ class Stage:
 
     def sightings(self) -> dict[int, Sighting]:
         """The probes that have been seen since the last call, by number."""
-        seen = {}
-        for interface, end in self._far_ends.items():
-            for family, data in end.arrived():
-                number, addressing = identify(family, data)
-                if number is not None:
-                    seen[number] = Sighting(interface, addressing, None)
-        for delivered in self._receiver.arrived():
-            number, addressing = identify(self._family, delivered.packet)
-            if number is not None:
-                seen[number] = Sighting("", addressing, delivered.mark)
-        return seen
+        frames = (
+            (interface, family, data)
+            for interface, end in self._far_ends.items()
+            for family, data in end.arrived()
+        )
+        return sightings_of(frames, self._receiver.arrived(), self._family)
 
     def __enter__(self) -> Stage:
         return self

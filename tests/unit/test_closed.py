@@ -56,3 +56,8 @@ def test_a_policy_without_failsafes_lets_nobody_in() -> None:
         )
     )
     assert "-p tcp" not in rules(closed(own), Family.IPV4)
+
+
+def test_failsafes_are_known_also_where_rules_of_others_are_asked_behind_netfws() -> None:
+    own = confirmed(f"{POLICY}defaults: {{on-accept: return}}\n")
+    assert "--dport 2222 -m comment" in rules(closed(own), Family.IPV4)
