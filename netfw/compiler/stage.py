@@ -23,7 +23,7 @@ from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.grant import NEIGHBOUR_DISCOVERY, Grant
 from netfw.policy.rule import Action
 
-GOING_ON = frozenset({ConnectionState.ESTABLISHED, ConnectionState.RELATED})
+_GOING_ON = frozenset({ConnectionState.ESTABLISHED, ConnectionState.RELATED})
 _INVALID = frozenset({ConnectionState.INVALID})
 
 INLINE_RULES = 4
@@ -41,7 +41,7 @@ def established(draft: Draft, owner: str, where: Where, allow: str) -> list[Rule
     if draft.policy.defaults.established is Handling.ASK:
         return []
     origin = Origin(where, f"{owner}/established", "packets of a connection that was allowed")
-    return [make_rule(origin, Goto(allow), ConntrackMatch(GOING_ON))]
+    return [make_rule(origin, Goto(allow), ConntrackMatch(_GOING_ON))]
 
 
 def invalid(draft: Draft, owner: str, where: Where, allow: str) -> list[Rule]:
@@ -62,7 +62,7 @@ def by_state(draft: Draft, target: Target) -> list[Rule]:
     """What to do with packets that their connection's state alone decides about."""
     states: set[ConnectionState] = set()
     if draft.policy.defaults.established is not Handling.ASK:
-        states |= GOING_ON
+        states |= _GOING_ON
     if draft.policy.defaults.invalid is not Handling.ASK:
         states |= _INVALID
     if not states:
