@@ -17,8 +17,12 @@ def wait_for_answer(number: int, limit: float) -> int:
     until = since_boot() + limit
     print(f"still connected? Type yes within {limit:g} seconds to keep it: ", end="", flush=True)
     answer = ""
-    if select.select([sys.stdin], [], [], max(0.0, until - since_boot()))[0]:
-        answer = sys.stdin.readline().strip().lower()
+    try:
+        if select.select([sys.stdin], [], [], max(0.0, until - since_boot()))[0]:
+            answer = sys.stdin.readline().strip().lower()
+    except KeyboardInterrupt:
+        print()
+        return take_back_now(number, "interrupted")
     if answer in ("y", "yes"):
         try:
             confirm(StateFolder())
