@@ -15,9 +15,10 @@ def wait_for_answer(number: int, limit: float) -> int:
     from netfw.host.state_folder import StateFolder
 
     until = since_boot() + limit
-    print(f"still connected? Type yes within {limit:g} seconds to keep it: ", end="", flush=True)
     answer = ""
     try:
+        question = f"still connected? Type yes within {limit:g} seconds to keep it: "
+        print(question, end="", flush=True)
         if select.select([sys.stdin], [], [], max(0.0, until - since_boot()))[0]:
             answer = sys.stdin.readline().strip().lower()
     except KeyboardInterrupt:

@@ -54,7 +54,8 @@ def _planted(draft: Draft, fate: Fate, chain: Chain) -> list[Chain]:
             rules += run
             continue
         tree = _Tree(draft, chain.name, way, numbers[way] + 1)
-        calls = tree.calls(_leaves(run), fate, is_last=seen == len(chain.rules))
+        before = chain.rules[: seen - len(run)]
+        calls = tree.calls(_leaves(run), fate, before, is_last=seen == len(chain.rules))
         if not calls:
             rules += run
             continue
@@ -106,15 +107,18 @@ class _Tree:
         self._number = number
         self.chains: list[Chain] = []
 
-    def calls(self, left_for: set[str], fate: Fate, *, is_last: bool) -> list[Rule]:
-        """The rules that stand where the run stood, which left its chain for these; none where a
-        tree would not be the same."""
+    def calls(
+        self, left_for: set[str], fate: Fate, before: Sequence[Rule], *, is_last: bool
+    ) -> list[Rule]:
+        """The rules that stand where the run stood, behind those before it; it left its chain for
+        some others. None where a tree would not be the same."""
         origin, name = self._origin(""), self._name("")
         if left_for and is_last:
             return [make_rule(origin, Goto(name))]
         if all(map(fate.is_final, left_for)):
             return [make_rule(origin, Jump(name))]
-        if all(map(fate.decides, left_for)):
+        # a packet with the verdict of an earlier stage would look as if the tree had decided
+        if fate.are_undecided_after(before) and all(map(fate.decides, left_for)):
             return [make_rule(origin, Jump(name)), return_if_decided(self._draft)]
         return []
 

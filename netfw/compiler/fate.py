@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 from netfw.compiler import chain_name
 from netfw.ir.mark_field import MarkField
-from netfw.ir.match import CommentMatch, MarkMatch
+from netfw.ir.match import CommentMatch, MarkMatch, Match
 from netfw.ir.ruleset import Chain, Rule
-from netfw.ir.target import Accept, Drop, Goto, Reject, Return
+from netfw.ir.target import Accept, Drop, Goto, Jump, Reject, Return, SetMark
 
 
 class Fate:
@@ -31,6 +31,21 @@ class Fate:
             name, self.decides, lambda rule: self._decided in rule.matches
         )
 
+    def are_undecided_after(self, rules: Sequence[Rule]) -> bool:
+        """Whether it is certain that packets that go on behind the first rules of a chain have no
+        verdict in the mark, whatever they came with."""
+        undecided = False
+        for rule in rules:
+            target = rule.target
+            if isinstance(target, Return) and _asks_only(rule, self._decided):
+                undecided = True
+            elif isinstance(target, SetMark) and target.mark.mask & self._decided.mark.mask:
+                sets = bool(target.mark.value & self._decided.mark.mask)
+                undecided = not sets and (undecided or _asks_only(rule))
+            elif isinstance(target, Jump):
+                undecided = False
+        return undecided
+
     def _ends(
         self, name: str, goes_well: Callable[[str], bool], may_return: Callable[[Rule], bool]
     ) -> bool:
@@ -45,6 +60,8 @@ class Fate:
 
 
 def _stops_all(rule: Rule) -> bool:
-    return isinstance(rule.target, Accept | Drop | Reject | Goto) and all(
-        isinstance(match, CommentMatch) for match in rule.matches
-    )
+    return isinstance(rule.target, Accept | Drop | Reject | Goto) and _asks_only(rule)
+
+
+def _asks_only(rule: Rule, *asked: Match) -> bool:
+    return all(isinstance(match, CommentMatch) or match in asked for match in rule.matches)

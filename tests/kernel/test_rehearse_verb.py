@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netfw.ir.names import Backend
+from tests.kernel.backends import FIRST_ONE
 from tests.kernel.changed_host import POLICY, ChangedHost
 
 pytestmark = pytest.mark.kernel
@@ -28,7 +28,7 @@ class LoggedIn(ChangedHost):
         return {**super().environment, "SSH_CONNECTION": self.connection}
 
 
-@pytest.fixture(params=list(Backend), ids=str)
+@pytest.fixture(params=FIRST_ONE, ids=str)
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LoggedIn]:
     with LoggedIn(request.param, tmp_path) as made:
         yield made

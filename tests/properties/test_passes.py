@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 from netfw.compiler import dispatch_tree as tree_module
 from netfw.compiler import fold_sets as fold_module
@@ -62,8 +62,21 @@ def test_whatever_can_be_folded_may_be(written: dict[str, Any]) -> None:
         assert [*unlike(plain.rulesets[family], reread(folded.rulesets[family]))] == []
 
 
+JUDGED_TWICE: dict[str, Any] = {
+    "version": "1",
+    "endpoints": {"lan": {"host": ["eth1", "eth2"]}, "pods": {"workload": "veth+"}},
+    "policies": [
+        {"name": "routed", "from": ["lan"], "forward": [{"allow": "any", "from": "192.0.2.1"}]},
+        {"name": "workloads", "at": ["pods"], "egress": [{"allow": "any"}]},
+    ],
+}
+"""What a workload sends has a verdict already when it comes to the interfaces of the forward
+policies: that verdict is none of theirs."""
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(policies())
+@example(JUDGED_TWICE)
 def test_whatever_can_be_a_tree_may_be(written: dict[str, Any]) -> None:
     """Trees from two interfaces on, down to the last letter."""
     policy = read(written)
