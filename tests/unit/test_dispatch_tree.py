@@ -6,7 +6,7 @@ from netfw.compiler.pipeline import compile_policy
 from netfw.ir.match import InterfaceMatch
 from netfw.ir.names import Family, TableName
 from netfw.ir.ruleset import Chain
-from netfw.ir.target import Goto, Jump, Return
+from netfw.ir.target import Goto, Jump, Return, SetMark
 from netfw.policy.read import load
 from netfw.prove.proof import prove
 from tests.reread import reread
@@ -86,10 +86,28 @@ def test_the_way_to_the_forward_policies_is_a_tree_on_either_side() -> None:
         assert asked(chains, name)[1] == "NETFW-FORWARD-RULES"
 
 
+def test_what_may_come_decided_from_before_is_looked_at_one_after_the_other() -> None:
+    """Others' marks, and the verdicts of workloads, would look as if the tree had decided."""
+    for kept in (
+        "defaults: {on-accept: return}\n",
+        "  - {name: p, at: vms, egress: [allow: any]}\n",
+    ):
+        names, rest = names_and_policy(kept)
+        chains = chains_for(names, "host", f"  vms: {{workload: 'veth+'}}\n{rest}")
+        *by_in, by_out = chains["NETFW-FORWARD-STAGE"].rules
+        assert len(by_in) == 40
+        assert isinstance(by_out.target, Goto), "the last of a chain needs no way back"
+
+
 def test_what_comes_back_decided_from_a_tree_is_not_judged_again() -> None:
-    names, rest = names_and_policy("defaults: {on-accept: return}\n")
-    chains = chains_for(names, "host", rest)
-    by_in, back, by_out = chains["NETFW-FORWARD"].rules
+    """Behind a rule that takes away what an earlier stage said."""
+    names, _ = names_and_policy("")
+    ways = "".join(
+        f"  - {{name: p{n}, from: w{n}, forward: [allow: tcp/{n + 1}]}}\n" for n in range(40)
+    )
+    chains = chains_for(names, "host", f"  vms: {{workload: 'veth+'}}\npolicies:\n{ways}")
+    clear, *_, by_in, back, end = chains["NETFW-FORWARD-RULES"].rules
+    assert isinstance(clear.target, SetMark)
     assert isinstance(by_in.target, Jump)
     assert isinstance(back.target, Return)
-    assert isinstance(by_out.target, Goto)
+    assert isinstance(end.target, Goto)
