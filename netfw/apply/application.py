@@ -16,6 +16,7 @@ from netfw.host.pending_change import needed_numbers
 from netfw.host.state_folder import StateFolder
 from netfw.host.state_lock import locked
 from netfw.plan.entry import Entry
+from netfw.plan.novelty import novelty
 from netfw.plan.step import describe
 
 MakeWish = Callable[[list[Entry]], Wish]
@@ -57,9 +58,10 @@ def apply_wish(
         if intention.is_done and _is_confirmed(folder, wish):
             return Applied(intention, None)
         backend = intention.variant.backend
-        if wish.own.tables:
+        tried = novelty(wish.own, intention.now)
+        if tried.tables or tried.sets:
             tell(f"trying the rules out in an empty namespace ({backend})")
-            try_out(wish.own, backend, wish.origins)
+            try_out(tried, backend, wish.origins)
         if rehearse is not None:
             rehearse(intention)
         tell(f"writing: {', '.join(map(describe, intention.plan.steps)) or 'the history alone'}")

@@ -69,7 +69,8 @@ def intend(wish: Wish, history: Iterable[Entry] = ()) -> Intention:
     asked = Own(settings={**recorded.settings, **wish.own.settings})
     now, foreign = read_own(
         variant.backend,
-        recorded=Own(recorded.tables, recorded.sets, recorded.routing, asked.settings),
+        # of sets those that are wished: most of their members are there already
+        recorded=Own(recorded.tables, wish.own.sets, recorded.routing, asked.settings),
     )
     for name in wish.own.settings:
         if name in now.settings:

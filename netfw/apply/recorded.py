@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable
 
 from netfw.ir.names import Family
@@ -22,7 +23,7 @@ def recorded_in(entries: Iterable[Entry]) -> Own:
         }
         found = Own(
             {**found.tables, **own.tables},
-            {**found.sets, **own.sets},
+            ChainMap(own.sets, found.sets),  # type: ignore[arg-type]
             {family: lines for family, lines in routing.items() if lines},
             {**found.settings, **own.settings},
         )

@@ -110,6 +110,8 @@ class SetMember:
     parts: tuple[Part, ...]
     nomatch: bool = False
     extensions: tuple[str, ...] = ()
+    printed: str = field(default="", init=False, compare=False, repr=False)
+    """What ``render_member`` made of it, once it has: a set is compared several times."""
 
     @property
     def comment(self) -> str | None:

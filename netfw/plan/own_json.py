@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from netfw.errors import FactError
+from netfw.errors import FactError, HostError
 from netfw.facts.ipset_save import parse_sets
 from netfw.ir.ipset import IpSet, PartKind, SetPort
 from netfw.ir.names import Family, TableName
@@ -45,7 +45,7 @@ def own_from(data: object) -> Own:
         } if not rest:
             return Own(
                 dict(map(_table, tables)),
-                _sets(sets),
+                _RecordedSets(sets),
                 {_family(family): _lines(lines) for family, lines in routing.items()},
                 {_text(name): _text(value) for name, value in settings.items()},
             )
@@ -71,12 +71,44 @@ def _rules(data: Mapping[object, object]) -> dict[str, tuple[str, ...]]:
     return {_text(chain): _lines(rules) for chain, rules in data.items()}
 
 
-def _sets(text: str) -> dict[str, IpSet]:
-    try:
-        return {name: _in_own_words(ipset) for name, ipset in parse_sets(text, "sets").items()}
-    except FactError as error:
-        fault = error.faults[0]
-        raise ValueError(f"{fault.place}: {fault.problem}") from None
+class _RecordedSets(Mapping[str, IpSet]):
+    """Sets that are read when somebody asks for them: most of those who read an entry do not.
+
+    Raises HostError then for a text that is none of sets.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._read: dict[str, IpSet] | None = None
+
+    def _sets(self) -> dict[str, IpSet]:
+        if self._read is None:
+            try:
+                sets = parse_sets(self._text, "sets")
+            except FactError as error:
+                raise HostError.of(error.faults) from None
+            self._read = {name: _in_own_words(ipset) for name, ipset in sets.items()}
+        return self._read
+
+    def __getitem__(self, name: str) -> IpSet:
+        return self._sets()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sets())
+
+    def __len__(self) -> int:
+        return len(self._sets())
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and self._sets() == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self._sets())
 
 
 def _in_own_words(ipset: IpSet) -> IpSet:

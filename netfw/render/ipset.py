@@ -39,7 +39,11 @@ def _lines(ipset: IpSet) -> Iterator[str]:
 
 def render_member(member: SetMember) -> str:
     """A member as ``ipset save`` prints it behind the set's name, protocols by their names."""
-    return _with_extensions(",".join(map(_part, member.parts)), member)
+    if not member.printed:
+        text = _with_extensions(",".join(map(_part, member.parts)), member)
+        # nothing that a member means: it is as frozen as before
+        object.__setattr__(member, "printed", text)
+    return member.printed
 
 
 def _with_extensions(element: str, member: SetMember) -> str:
