@@ -54,6 +54,10 @@ def stand_guard(state: StateFolder, number: int, writer: int, undo: Undo) -> Non
     with take_lock(state, name=GUARD_LOCK):
         guard = _Guard(state, number, writer, undo)
         with GuardLine(state, number) as line:
+            # all that is imported only when it is needed, and was there a moment ago: whoever
+            # waits for us need not wait for that
+            for name in ("tempfile", "netfw.plan.own_words"):
+                importlib.import_module(name)
             why = guard.watch(line)
         guard.finish(why)
 
@@ -73,8 +77,6 @@ class _Guard:
         for entry in (pending.number, pending.before):
             if entry:
                 read_entry(state, entry)
-        # all that is imported only when it is needed, and was there a moment ago
-        import tempfile  # noqa: F401
 
     def watch(self, line: GuardLine) -> str:
         """Wait for the end, and say why it is to be undone: empty where somebody has decided."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from netfw.errors import ExitCode
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.verify.result import EXIT_CODES, Result, worst
 
 

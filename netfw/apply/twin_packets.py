@@ -12,8 +12,9 @@ from netfw.ir.clock import Clock
 from netfw.ir.match import ConnectionState
 from netfw.ir.names import Family
 from netfw.ir.net import Net
+from netfw.ir.origin import Origin
 from netfw.ir.protocols import TCP, UDP
-from netfw.ir.ruleset import Origin, Ruleset
+from netfw.ir.ruleset import Ruleset
 from netfw.policy.assertion import Assertion
 from netfw.policy.model import Policy
 from netfw.prove.assertions import described, paths_of

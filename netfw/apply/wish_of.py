@@ -10,8 +10,9 @@ from netfw.apply.recorded import recorded_in
 from netfw.compiler.compiled import Compiled
 from netfw.host.sysctl import read_settings
 from netfw.plan.entry import Entry
-from netfw.plan.own import Own, own_of
+from netfw.plan.own import Own
 from netfw.plan.own_json import own_data
+from netfw.plan.own_of import own_of
 from netfw.plan.settings import settings_of
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from netfw.compiler.draft import Draft, make_rule
-from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin
+from netfw.ir.names import BUILTIN_CHAINS, OWN_CHAIN_PREFIX, ChainPolicy
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain
 from netfw.ir.target import Jump
 
 

@@ -7,8 +7,9 @@ from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.stage import into_chain, match_granted
 from netfw.compiler.term import interface_matches
 from netfw.ir.match import AddressMatch, Side
-from netfw.ir.names import Hook, TableName
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
+from netfw.ir.names import OWN_CHAIN_PREFIX, Hook, TableName
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Goto, Return
 from netfw.policy.behind import Behind, behind
 from netfw.policy.endpoint import Direction, Endpoint

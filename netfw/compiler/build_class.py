@@ -9,8 +9,8 @@ from __future__ import annotations
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
 from netfw.ir.match import MarkMatch
-from netfw.ir.names import Hook, TableName
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Origin
+from netfw.ir.names import OWN_CHAIN_PREFIX, Hook, TableName
+from netfw.ir.origin import Origin
 from netfw.ir.target import Classify
 
 

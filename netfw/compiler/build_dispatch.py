@@ -11,9 +11,10 @@ from netfw.compiler.stage import into_chain
 from netfw.compiler.term import InterfacePair, interface_matches
 from netfw.compiler.verdict import accept, let_go, lets_go
 from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match, ProtocolMatch, Way
-from netfw.ir.names import Family, Hook, TableName
+from netfw.ir.names import OWN_CHAIN_PREFIX, Family, Hook, TableName
+from netfw.ir.origin import Origin
 from netfw.ir.protocols import ICMPV6
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Jump, NoTarget
 from netfw.policy.defaults import Handling
 from netfw.policy.endpoint import Direction, Endpoint

@@ -13,8 +13,9 @@ from netfw.compiler.stage import by_state, into_chain, match_granted
 from netfw.compiler.term import InterfacePair, interface_matches
 from netfw.compiler.verdict import lets_go
 from netfw.ir.match import MarkMatch
-from netfw.ir.names import Hook, TableName
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
+from netfw.ir.names import OWN_CHAIN_PREFIX, Hook, TableName
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Accept, Goto, Return
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.tier import Acts

@@ -20,7 +20,8 @@ from netfw.compiler.stage import (
 from netfw.compiler.tier_chains import actions_of, place_tiers
 from netfw.compiler.verdict import allowing
 from netfw.ir.names import TableName
-from netfw.ir.ruleset import Chain, Origin, Rule
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.model import EndpointPolicy
 from netfw.policy.tier import Acts

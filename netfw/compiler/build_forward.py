@@ -22,8 +22,9 @@ from netfw.compiler.term import InterfacePair, either_way, interface_matches
 from netfw.compiler.tier_chains import actions_of, place_tiers
 from netfw.compiler.verdict import allowing
 from netfw.ir.match import ConnectionState, ConntrackMatch
-from netfw.ir.names import Hook, TableName
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
+from netfw.ir.names import OWN_CHAIN_PREFIX, Hook, TableName
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Goto, Jump, Return
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.model import ForwardPolicy

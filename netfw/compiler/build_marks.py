@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.term import interface_matches
-from netfw.ir.names import Hook, TableName
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin
+from netfw.ir.names import OWN_CHAIN_PREFIX, Hook, TableName
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain
 from netfw.ir.target import SetMark
 
 

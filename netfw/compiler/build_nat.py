@@ -10,8 +10,8 @@ from netfw.compiler.late_rule import check_size
 from netfw.compiler.shape import shape_of
 from netfw.compiler.term import InterfacePair
 from netfw.ir.match import ConnectionState, ConntrackMatch
-from netfw.ir.names import Hook, TableName
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Rule
+from netfw.ir.names import OWN_CHAIN_PREFIX, Hook, TableName
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import (
     Accept,
     Dnat,

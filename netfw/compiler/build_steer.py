@@ -18,8 +18,9 @@ from netfw.compiler.shape import shape_of
 from netfw.compiler.stage import into_chain
 from netfw.compiler.term import ANY_PAIR, InterfacePair
 from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch
-from netfw.ir.names import Hook, TableName
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
+from netfw.ir.names import OWN_CHAIN_PREFIX, Hook, TableName
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Goto, Jump, RestoreMark, Return, SetConnmark, SetMark, Target
 from netfw.policy.endpoint import Direction
 from netfw.policy.steering import SteerPolicy

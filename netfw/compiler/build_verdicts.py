@@ -9,8 +9,9 @@ from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.verdict import allowing
 from netfw.ir.match import IcmpMatch, ProtocolMatch
 from netfw.ir.names import Family, TableName
+from netfw.ir.origin import Origin
 from netfw.ir.protocols import ICMPV6, TCP
-from netfw.ir.ruleset import Chain, Origin, Rule
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Accept, Ct, Drop, Goto, Jump, Reject, SetMark
 from netfw.policy.endpoint import Direction
 from netfw.policy.reject_kind import RejectKind

@@ -6,8 +6,7 @@ import base64
 import hashlib
 
 from netfw.ir.match import Way
-from netfw.ir.names import MAX_CHAIN_NAME
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX
+from netfw.ir.names import MAX_CHAIN_NAME, OWN_CHAIN_PREFIX
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.reject_kind import RejectKind
 from netfw.policy.tier import Acts, Tier

@@ -26,12 +26,13 @@ from netfw.ir.names import (
     MAX_INTERFACE_NAME,
     MAX_LOG_PREFIX,
     MAX_NFLOG_PREFIX,
+    OWN_COMMENT_PREFIX,
     Family,
     Hook,
     TableName,
 )
 from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
-from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Rule
+from netfw.ir.ruleset import Rule
 from netfw.ir.target import (
     Accept,
     Classify,

@@ -12,7 +12,9 @@ from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.fate import Fate
 from netfw.compiler.stage import return_if_decided
 from netfw.ir.match import CommentMatch, InterfaceMatch, Way
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
+from netfw.ir.names import OWN_CHAIN_PREFIX
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Goto, Jump, Return
 
 TREE_FROM = 16

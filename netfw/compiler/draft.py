@@ -10,8 +10,9 @@ from netfw.errors import NetfwBug, Where
 from netfw.ir.ipset import IpSet
 from netfw.ir.mark_field import MarkField
 from netfw.ir.match import CommentMatch, Match
-from netfw.ir.names import Family, TableName
-from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Chain, Origin, Rule
+from netfw.ir.names import OWN_COMMENT_PREFIX, Family, TableName
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Target
 from netfw.policy.model import Policy
 

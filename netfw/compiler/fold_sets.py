@@ -30,8 +30,9 @@ from netfw.compiler.set_member import (
 from netfw.compiler.term import interface_matches
 from netfw.ir.ipset import IpSet
 from netfw.ir.match import Match, ProtocolMatch, SetMatch
-from netfw.ir.names import Family
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
+from netfw.ir.names import OWN_CHAIN_PREFIX, Family
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Target
 
 FOLD_FROM = 8

@@ -20,7 +20,8 @@ from netfw.compiler.term import (
 )
 from netfw.errors import PolicyError
 from netfw.ir.match import Match
-from netfw.ir.ruleset import Origin, Rule
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Rule
 from netfw.policy.conditions import Conditions
 
 MAX_TERMS = 20_000

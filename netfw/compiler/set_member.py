@@ -11,10 +11,10 @@ from netfw.compiler.term import expand_traffic
 from netfw.errors import PolicyError
 from netfw.ir.ipset import IpSet, Part, SetMember, SetPort
 from netfw.ir.match import Match
-from netfw.ir.names import Family
+from netfw.ir.names import OWN_COMMENT_PREFIX, Family
 from netfw.ir.net import Net
+from netfw.ir.origin import Origin
 from netfw.ir.protocols import SCTP, TCP, UDP, UDPLITE
-from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Origin
 from netfw.policy.traffic import Traffic
 
 MAX_SPAN = 16

@@ -11,9 +11,8 @@ import hashlib
 from collections.abc import Iterable
 
 from netfw.ir.match import IcmpMatch, Match, MultiportMatch, ProtocolMatch, TcpMatch, UdpMatch
-from netfw.ir.names import Family
+from netfw.ir.names import OWN_CHAIN_PREFIX, Family
 from netfw.ir.protocols import PRINTED_NAMES
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX
 
 MAX_NAME = 28
 """Three bytes less than ipset allows (IPSET_MAXNAMELEN, linux/netfilter/ipset/ip_set.h): whoever

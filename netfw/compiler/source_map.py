@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from netfw.errors import Where
-from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Origin
+from netfw.ir.names import OWN_COMMENT_PREFIX
+from netfw.ir.origin import Origin
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,10 @@ from netfw.compiler.term import ANY_PAIR, InterfacePair, expand_conditions, inte
 from netfw.compiler.verdict import allowing
 from netfw.errors import Where
 from netfw.ir.match import ConnectionState, ConntrackMatch, MarkMatch, Match, ProtocolMatch
-from netfw.ir.names import Family, TableName
+from netfw.ir.names import OWN_CHAIN_PREFIX, Family, TableName
+from netfw.ir.origin import Origin
 from netfw.ir.protocols import ICMPV6
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Chain, Origin, Rule
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Goto, Jump, Return, SetMark, Target
 from netfw.policy.defaults import Handling
 from netfw.policy.endpoint import Direction, Endpoint

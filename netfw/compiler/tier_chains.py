@@ -10,7 +10,8 @@ from netfw.compiler.draft import Draft, make_rule
 from netfw.compiler.policy_rule import Place
 from netfw.compiler.stage import comes_back, return_if_decided
 from netfw.errors import Where
-from netfw.ir.ruleset import Chain, Origin, Rule
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import Goto, Jump, SetMark
 from netfw.policy.model import EndpointPolicy, ForwardPolicy
 from netfw.policy.rule import Action, PolicyRule

@@ -10,7 +10,8 @@ from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
 from netfw.ir.match import MarkMatch
 from netfw.ir.names import TableName
-from netfw.ir.ruleset import Origin, Rule
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Rule
 from netfw.ir.target import Accept, Return
 from netfw.policy.defaults import OnAccept
 from netfw.policy.endpoint import Direction

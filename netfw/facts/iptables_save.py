@@ -9,11 +9,20 @@ from netfw.errors import FactError, Fault, Where
 from netfw.facts.faults import few
 from netfw.facts.options import number
 from netfw.facts.parse_rule import ParsedRule, parse_rule
+from netfw.facts.table_name import table_of
 from netfw.facts.target_names import STANDARD_TARGETS
 from netfw.facts.words import split_words
 from netfw.ir.calls import Calls, called_by
-from netfw.ir.names import BUILTIN_CHAINS, MAX_CHAIN_NAME, ChainPolicy, Family, TableName
-from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Chain, Origin, Rule, Ruleset, Table
+from netfw.ir.names import (
+    BUILTIN_CHAINS,
+    MAX_CHAIN_NAME,
+    OWN_COMMENT_PREFIX,
+    ChainPolicy,
+    Family,
+    TableName,
+)
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
 
 _HINT = "rules are text as iptables-save prints them"
 _COUNTERS = re.compile(r"\[(\d+):(\d+)\]")
@@ -227,15 +236,6 @@ def parse_ruleset(text: str, family: Family, file: str = "<text>") -> Ruleset:
     if faults:
         raise FactError.of(few(faults, file))
     return Ruleset(family, tuple(draft.table() for draft in reader.drafts.values()))
-
-
-def table_of(text: str) -> TableName:
-    """The table of a line ``*filter``; raises ValueError with a sentence."""
-    try:
-        return TableName(text)
-    except ValueError:
-        names = ", ".join(map(str, TableName))
-        raise ValueError(f"'{text}' is no table (tables are {names})") from None
 
 
 def policy_of(text: str) -> ChainPolicy | None:

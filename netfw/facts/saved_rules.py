@@ -14,8 +14,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from netfw.errors import FactError
-from netfw.facts.iptables_save import declared_policy, made_rule, policy_of, table_of
+from netfw.facts.iptables_save import declared_policy, made_rule, policy_of
 from netfw.facts.parse_rule import parse_rule
+from netfw.facts.table_name import table_of
 from netfw.facts.target_names import may_be_target
 from netfw.facts.words import split_words
 from netfw.ir.calls import Calls

@@ -14,8 +14,7 @@ from netfw.host.nft_sets import tables_with_sets
 from netfw.host.own_routing import read_routing
 from netfw.host.saved_text import legacy_text, nft_text, save_program
 from netfw.host.sysctl import read_settings
-from netfw.ir.names import Backend, Family, TableName
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX
+from netfw.ir.names import OWN_CHAIN_PREFIX, Backend, Family, TableName
 from netfw.plan.count import Counts
 from netfw.plan.foreign import Foreign
 from netfw.plan.own import Own, OwnTable

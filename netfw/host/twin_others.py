@@ -5,7 +5,7 @@ from __future__ import annotations
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_rules import SavedTable, saved_tables
 from netfw.host.run import run
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX
+from netfw.ir.names import OWN_CHAIN_PREFIX
 from netfw.plan.own_saved import read_saved
 
 _NO_RULES = " ACCEPT"

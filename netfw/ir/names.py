@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from enum import Enum
 
+OWN_CHAIN_PREFIX = "NETFW-"
+"""How chains of ours are recognised on a host."""
+OWN_COMMENT_PREFIX = "netfw:"
+"""How rules of ours are recognised on a host."""
 MAX_CHAIN_NAME = 28
 """Longest chain name in bytes (XT_EXTENSION_MAXNAMELEN - 1, linux/netfilter/x_tables.h)."""
 MAX_INTERFACE_NAME = 15

@@ -5,34 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from netfw.errors import Where
 from netfw.ir.ipset import IpSet
 from netfw.ir.match import CommentMatch, Match, SetMatch
-from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, Hook, TableName
+from netfw.ir.names import (
+    BUILTIN_CHAINS,
+    OWN_CHAIN_PREFIX,
+    OWN_COMMENT_PREFIX,
+    ChainPolicy,
+    Family,
+    Hook,
+    TableName,
+)
+from netfw.ir.origin import Origin
 from netfw.ir.target import ChangeSet, Target
-
-OWN_CHAIN_PREFIX = "NETFW-"
-"""How chains of ours are recognised on a host."""
-OWN_COMMENT_PREFIX = "netfw:"
-"""How rules of ours are recognised on a host."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a rule comes from: a place in a file, and a stable identity.
-
-    ``identity`` is what the rule's comment says behind ``netfw:`` (``public/allow-web``);
-    empty for rules of others. ``text`` is a human's description of it. ``notes`` are what people
-    noted beside it, by key: an owner, a ticket.
-    """
-
-    where: Where
-    identity: str = ""
-    text: str = ""
-    notes: tuple[tuple[str, str], ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.where} {self.identity}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from netfw.compiler import chain_name
-from netfw.ir.names import Family, Hook, TableName
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, OWN_COMMENT_PREFIX
+from netfw.ir.names import OWN_CHAIN_PREFIX, OWN_COMMENT_PREFIX, Family, Hook, TableName
 from netfw.plan.own import Own, OwnTable
 from netfw.policy.endpoint import Direction
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from netfw.ir.ipset import IpSet, PartKind
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX
+from netfw.ir.names import OWN_CHAIN_PREFIX
 from netfw.plan.own import Own, OwnTable
 from netfw.plan.set_text import base_of, member_of, rename_sets, sets_named
 

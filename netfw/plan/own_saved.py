@@ -11,9 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from netfw.errors import FactError
-from netfw.facts.iptables_save import table_of
-from netfw.ir.names import BUILTIN_CHAINS, Family, TableName
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, OWN_COMMENT_PREFIX
+from netfw.facts.table_name import table_of
+from netfw.ir.names import BUILTIN_CHAINS, OWN_CHAIN_PREFIX, OWN_COMMENT_PREFIX, Family, TableName
 from netfw.plan.count import Count
 from netfw.plan.foreign import ForeignTable
 from netfw.plan.own import OwnTable

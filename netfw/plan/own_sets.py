@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from netfw.facts.ipset_save import parse_sets
 from netfw.ir.ipset import IpSet, SetMember
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, OWN_COMMENT_PREFIX
+from netfw.ir.names import OWN_CHAIN_PREFIX, OWN_COMMENT_PREFIX
 from netfw.plan.count import Count
 from netfw.render.ipset import render_member
 

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
-from netfw.errors import NetfwError
-from netfw.facts.parse_rule import parse_rule
-from netfw.facts.words import split_words
 from netfw.ir.names import Family
-from netfw.ir.ruleset import OWN_CHAIN_PREFIX, Rule
-from netfw.render.rule import render_rule
 
 
 def same_rules(first: Sequence[str], second: Sequence[str], family: Family) -> bool:
@@ -23,18 +17,9 @@ def same_rules(first: Sequence[str], second: Sequence[str], family: Family) -> b
     )
 
 
-@lru_cache(maxsize=65_536)
 def canonical(text: str, family: Family) -> str:
     """A rule (its text behind ``-A CHAIN``) in netfw's own words, if it can be read."""
-    try:
-        (parsed,) = parse_rule(split_words(text), family, _OwnChains())
-        return render_rule(Rule(parsed.matches, parsed.target), family)
-    except (NetfwError, ValueError):
-        return text
+    # hardly ever needed, and all matches and targets are behind it
+    from netfw.plan.own_words import in_own_words
 
-
-class _OwnChains:
-    """The chains that a rule of ours may lead to."""
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.startswith(OWN_CHAIN_PREFIX)
+    return in_own_words(text, family)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from netfw.ir.names import Family
 from netfw.ir.net import Net
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.policy.endpoint import Endpoint
 from netfw.policy.traffic import Traffic
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from netfw.ir.match import PortRange
 from netfw.ir.names import Family
 from netfw.ir.net import Net
+from netfw.ir.origin import Origin
 from netfw.ir.protocols import ICMP, ICMPV6, UDP
-from netfw.ir.ruleset import Origin
 from netfw.policy.conditions import Conditions, conditions_of
 from netfw.policy.endpoint import Direction
 from netfw.policy.traffic import IcmpKind, Traffic

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from netfw.errors import Where
 from netfw.ir.mark_field import MarkField
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.policy.defaults import Defaults
 from netfw.policy.endpoint import Direction, Endpoint
 from netfw.policy.foreign_mark import ForeignMark

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from netfw.ir.names import Family
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.policy.criteria import Criteria
 from netfw.policy.endpoint import Endpoint
 from netfw.policy.faults import Faults, did_you_mean

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.policy.assertion import Addresses, Assertion
 from netfw.policy.faults import Faults
 from netfw.policy.fields import Fields, read_fields, read_items

@@ -7,7 +7,7 @@ from dataclasses import replace
 from netfw.errors import Where
 from netfw.ir.names import Family
 from netfw.ir.net import Net
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.policy.endpoint import Direction
 from netfw.policy.faults import Faults
 from netfw.policy.fields import read_fields, read_items

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from netfw.ir.names import Family
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.ir.steer_field import SteerField
 from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import (

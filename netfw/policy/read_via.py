@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from netfw.ir.names import Family
 from netfw.ir.net import parse_address
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.policy.faults import Faults, did_you_mean
 from netfw.policy.fields import read_fields, read_word, read_words
 from netfw.policy.names import Names

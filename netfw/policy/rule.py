@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from netfw.ir.names import Family
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.policy.conditions import Conditions
 from netfw.policy.criteria import Criteria
 from netfw.policy.passage import Passage

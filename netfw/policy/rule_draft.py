@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netfw.errors import Where
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.policy.criteria import Criteria
 from netfw.policy.identity import Draft
 from netfw.policy.reject_kind import RejectKind

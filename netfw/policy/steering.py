@@ -8,7 +8,7 @@ from dataclasses import field as dataclass_field
 from types import MappingProxyType
 
 from netfw.ir.names import Family
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.ir.steer_field import SteerField
 from netfw.policy.conditions import Conditions
 from netfw.policy.criteria import Criteria

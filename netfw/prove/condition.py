@@ -50,9 +50,9 @@ from netfw.ir.match import (
     UnknownMatch,
     Way,
 )
-from netfw.ir.names import Hook, TableName
+from netfw.ir.names import OWN_COMMENT_PREFIX, Hook, TableName
 from netfw.ir.protocols import DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE
-from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Rule
+from netfw.ir.ruleset import Rule
 from netfw.ir.spelling import SpelledMatch, Wanted
 from netfw.prove.counted import of_match
 from netfw.prove.hidden_condition import of_hidden

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from netfw.facts.saved_rules import SavedChain, SavedRules
 from netfw.ir.names import Backend, Hook, TableName
-from netfw.ir.ruleset import Chain, Origin, Rule, Ruleset
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule, Ruleset
 from netfw.traverse.completion import (
     complete_alone,
     facts_said,

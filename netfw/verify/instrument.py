@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netfw.ir.match import CommentMatch
-from netfw.ir.names import Hook, TableName
-from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Chain, Rule, Ruleset, Table
+from netfw.ir.names import OWN_COMMENT_PREFIX, Hook, TableName
+from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
 from netfw.ir.target import Trace
 
 TRACE_RULE = Rule((CommentMatch(f"{OWN_COMMENT_PREFIX}trace"),), Trace())

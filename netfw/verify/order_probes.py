@@ -17,10 +17,10 @@ from netfw.ir.match import (
     Side,
     UdpMatch,
 )
-from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, Hook, TableName
+from netfw.ir.names import BUILTIN_CHAINS, OWN_COMMENT_PREFIX, ChainPolicy, Family, Hook, TableName
 from netfw.ir.net import Net
 from netfw.ir.protocols import ICMP, ICMPV6, TCP, UDP
-from netfw.ir.ruleset import OWN_COMMENT_PREFIX, Chain, Rule, Ruleset, Table
+from netfw.ir.ruleset import Chain, Rule, Ruleset, Table
 from netfw.ir.target import Ct, NoTarget, SetMark
 from netfw.traverse.packet import ACK, SYN, Packet
 from netfw.traverse.situation import Path, Phase

@@ -8,8 +8,8 @@ from itertools import islice
 from netfw.ir.clock import Clock
 from netfw.ir.names import Family
 from netfw.ir.net import Net
+from netfw.ir.origin import Origin
 from netfw.ir.protocols import DCCP, SCTP, TCP, UDP
-from netfw.ir.ruleset import Origin
 from netfw.policy.conditions import Conditions
 from netfw.policy.connection_count import ConnectionCount
 from netfw.policy.criterion import Criterion

@@ -8,8 +8,8 @@ from netfw.host.packets import sequence_of
 from netfw.ir.clock import Clock
 from netfw.ir.match import ConnectionState, PortRange
 from netfw.ir.names import Family
+from netfw.ir.origin import Origin
 from netfw.ir.protocols import TCP, UDP
-from netfw.ir.ruleset import Origin
 from netfw.policy.model import Policy
 from netfw.policy.steered import Steered
 from netfw.traverse.connection import ICMP_ERRORS

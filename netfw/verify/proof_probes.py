@@ -21,8 +21,9 @@ from netfw.ir.match import (
     UdpMatch,
 )
 from netfw.ir.names import Family
+from netfw.ir.origin import Origin
 from netfw.ir.protocols import TCP, UDP
-from netfw.ir.ruleset import Origin, Rule, Ruleset
+from netfw.ir.ruleset import Rule, Ruleset
 from netfw.policy.assertion import Assertion
 from netfw.prove.assertions import described, paths_of
 from netfw.prove.diagrams import within_memory

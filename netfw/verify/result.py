@@ -9,7 +9,7 @@ from enum import Enum
 from netfw.errors import ExitCode
 from netfw.ir.mark_field import MarkField
 from netfw.ir.names import Family
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.traverse.documented import Documented
 from netfw.traverse.traversal import Traversal
 from netfw.verify.probe import Probe

@@ -23,8 +23,9 @@ from netfw.host.refused import RefusedError
 from netfw.host.run import run
 from netfw.host.sysctl import read_settings
 from netfw.ir.names import Backend, Family, TableName
-from netfw.ir.ruleset import Origin
-from netfw.plan.own import Own, OwnTable, own_of
+from netfw.ir.origin import Origin
+from netfw.plan.own import Own, OwnTable
+from netfw.plan.own_of import own_of
 from netfw.plan.plan import plan
 from netfw.plan.step import LoadRouting, LoadSets, LoadTable, WriteSetting
 from tests.golden.cases import policy_of

@@ -20,7 +20,8 @@ from netfw.host.run import run
 from netfw.host.variant import Variant, host_variant, read_elsewhere
 from netfw.ir.names import Backend, Family, TableName
 from netfw.plan.count import Count
-from netfw.plan.own import Own, OwnTable, own_of
+from netfw.plan.own import Own, OwnTable
+from netfw.plan.own_of import own_of
 from netfw.plan.plan import plan
 from tests.golden.cases import CASES, policy_of
 from tests.kernel.others import lines_of_others, settle_others

@@ -15,7 +15,8 @@ from netfw.host.loader import take
 from netfw.host.sysctl import read_settings
 from netfw.host.twin_connection import parse_ssh_connection
 from netfw.ir.names import Backend, Family, TableName
-from netfw.plan.own import Own, own_of
+from netfw.plan.own import Own
+from netfw.plan.own_of import own_of
 from netfw.plan.plan import plan
 from netfw.plan.settings import settings_of
 from netfw.policy.read import load

@@ -11,7 +11,8 @@ from netfw.host.loader import take
 from netfw.host.namespace import Namespace
 from netfw.host.own_host import read_own
 from netfw.ir.names import Backend
-from netfw.plan.own import Own, own_of
+from netfw.plan.own import Own
+from netfw.plan.own_of import own_of
 from netfw.plan.plan import plan
 from netfw.plan.step import LoadRouting
 from netfw.policy.read import load

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netfw.compiler.pipeline import compile_policy
+from netfw.errors import HostError
 from netfw.ir.ipset import IpSet
 from netfw.ir.names import Family, TableName
-from netfw.plan.own import Own, OwnTable, own_of
+from netfw.plan.own import Own, OwnTable
 from netfw.plan.own_json import own_data, own_from
+from netfw.plan.own_of import own_of
 from tests.fuzz.sets import empty_sets, sets_named
 from tests.golden.cases import CASES, policy_of
 
@@ -109,8 +111,6 @@ def changed(change: Callable[[Any], object]) -> object:
         changed(lambda data: data["tables"][0].update(chains=[])),
         changed(lambda data: data["tables"][0]["chains"].update({"NETFW-a": "-j DROP"})),
         changed(lambda data: data["tables"][0]["chains"].update({"NETFW-a": [1]})),
-        changed(lambda data: data.update(sets="create NETFW-s hash:nothing\n")),
-        changed(lambda data: data.update(sets="create NETFW-s hash:net family inet")),
         changed(lambda data: data["routing"].update({"x": []})),
         changed(lambda data: data["settings"].update({"net/ipv4/ip_forward": 1})),
     ],
@@ -118,3 +118,12 @@ def changed(change: Callable[[Any], object]) -> object:
 def test_anything_else_is_refused(data: object) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         own_from(data)
+
+
+@pytest.mark.parametrize(
+    "text", ["create NETFW-s hash:nothing\n", "create NETFW-s hash:net family inet"]
+)
+def test_sets_that_are_none_are_refused_as_soon_as_somebody_asks_for_them(text: str) -> None:
+    own = own_from(changed(lambda data: data.update(sets=text)))
+    with pytest.raises(HostError, match=r"^sets:1: "):
+        len(own.sets)

@@ -9,7 +9,8 @@ from netfw.ir.names import Backend, Family
 from netfw.plan.change import Change
 from netfw.plan.condition import Condition
 from netfw.plan.entry import Caller, Entry
-from netfw.plan.own import Own, own_of
+from netfw.plan.own import Own
+from netfw.plan.own_of import own_of
 from netfw.plan.plan import Plan, plan
 from netfw.policy.read import load
 from netfw.report.glyphs import ASCII

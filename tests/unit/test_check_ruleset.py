@@ -27,7 +27,8 @@ from netfw.ir.match import (
 )
 from netfw.ir.names import Family, TableName
 from netfw.ir.net import Net
-from netfw.ir.ruleset import Chain, Origin, Rule
+from netfw.ir.origin import Origin
+from netfw.ir.ruleset import Chain, Rule
 from netfw.ir.target import (
     Accept,
     Dnat,

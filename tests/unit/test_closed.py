@@ -7,7 +7,8 @@ import pytest
 from netfw.compiler.pipeline import compile_policy
 from netfw.ir.names import Family, TableName
 from netfw.plan.closed import closed
-from netfw.plan.own import Own, own_of
+from netfw.plan.own import Own
+from netfw.plan.own_of import own_of
 from netfw.plan.own_rules import rulesets_of
 from netfw.policy.read import load
 

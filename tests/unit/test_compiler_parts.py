@@ -22,7 +22,7 @@ from netfw.ir.match import (
 )
 from netfw.ir.names import MAX_CHAIN_NAME
 from netfw.ir.net import Net
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.policy.conditions import Conditions
 from netfw.policy.endpoint import Direction, Endpoint, EndpointKind
 from netfw.policy.identity import Draft, name_rules

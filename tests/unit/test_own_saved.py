@@ -10,7 +10,8 @@ from netfw.compiler.pipeline import compile_policy
 from netfw.errors import FactError
 from netfw.ir.names import Family, TableName
 from netfw.plan.count import Count
-from netfw.plan.own import OwnTable, own_of
+from netfw.plan.own import OwnTable
+from netfw.plan.own_of import own_of
 from netfw.plan.own_saved import TableParts, read_saved
 from netfw.render.restore import render_ruleset
 from tests.golden.cases import CASES, policy_of

@@ -9,7 +9,8 @@ import pytest
 from netfw.compiler.pipeline import compile_policy
 from netfw.errors import ConflictError
 from netfw.ir.names import Family, TableName
-from netfw.plan.own import Own, own_of
+from netfw.plan.own import Own
+from netfw.plan.own_of import own_of
 from netfw.plan.plan import Plan, plan
 from netfw.plan.step import LoadRouting, LoadSets, LoadTable, WriteSetting
 from netfw.policy.read import load

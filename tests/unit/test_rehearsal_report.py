@@ -6,7 +6,7 @@ import json
 
 from netfw.apply.rehearsal import Rehearsal, Topic
 from netfw.errors import ExitCode, Where
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.report.glyphs import ASCII, UNICODE
 from netfw.report.rehearsal import rehearsal_json, rehearsal_lines
 from netfw.verify.result import Result

@@ -10,7 +10,7 @@ import pytest
 from netfw.errors import ExitCode, Where
 from netfw.ir.mark_field import MarkField
 from netfw.ir.names import Backend, Family
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.report.json_report import render_json
 from netfw.report.junit import render_junit
 from netfw.report.terminal import TerminalReport

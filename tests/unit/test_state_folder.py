@@ -35,7 +35,7 @@ from netfw.host.pending_change import (
 from netfw.host.state_folder import StateFolder
 from netfw.host.state_lock import GUARD_LOCK, StateLock, is_held, locked, take_lock
 from netfw.ir.names import Backend, Family, TableName
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.plan.entry import Caller, Entry
 from netfw.plan.own import Own, OwnTable
 from netfw.plan.pending import pending_data

@@ -6,7 +6,8 @@ import pytest
 
 from netfw.compiler.pipeline import compile_policy
 from netfw.ir.names import Family, Hook
-from netfw.plan.own import Own, OwnTable, own_of
+from netfw.plan.own import Own, OwnTable
+from netfw.plan.own_of import own_of
 from netfw.plan.plan import plan
 from netfw.plan.step import LoadTable
 from netfw.plan.trend import Trend, trend_of
