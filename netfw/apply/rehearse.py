@@ -37,16 +37,16 @@ _LINES_SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What is to be tried: a policy, and what a host shall hold of it.
+    """What is to be tried: what a host shall hold, and the policy that it comes from (None where
+    an earlier state is brought back, or everything goes: no packet is judged by a policy then).
 
     ``recorded`` is what netfw has put on the host as far as it knows, ``before`` the values of
     sysctls before netfw wrote them, and ``connection`` that of whoever asks.
     """
 
-    policy: Policy
-    compiled: Compiled
     backend: Backend
     wanted: Own
+    judged: tuple[Policy, Compiled] | None = None
     recorded: Own = field(default_factory=Own)
     before: Mapping[str, str] = field(default_factory=dict)
     connection: TcpEnds | None = None
@@ -59,7 +59,8 @@ def rehearse(trial: Trial, host: LiveNamespace) -> Rehearsal:
     program is missing, and InconclusiveError where the proof that chooses packets takes too much
     memory.
     """
-    rehearsal = Rehearsal(trial.policy.file, trial.backend.value)
+    subject = trial.judged[0].file if trial.judged is not None else "the change"
+    rehearsal = Rehearsal(subject, trial.backend.value)
     settings = {*trial.wanted.settings, *trial.recorded.settings}
     with ExitStack() as stack:
         with _timed(rehearsal, "twin"):
@@ -72,8 +73,11 @@ def rehearse(trial: Trial, host: LiveNamespace) -> Rehearsal:
                 connection.open()
         clock = read_clock()
         with _timed(rehearsal, "packets"), within_memory():
+            judged = [] if trial.judged is None else [trial.judged]
             probing = [
-                TwinProbing(trial.policy, trial.compiled, twin, family, clock) for family in Family
+                TwinProbing(policy, compiled, twin, family, clock)
+                for policy, compiled in judged
+                for family in Family
             ]
         others = read_others(twin.view)
         with _timed(rehearsal, "change"):
@@ -127,9 +131,10 @@ def _take(
     steps: Sequence[Step], trial: Trial, twin: Twin, rehearsal: Rehearsal, what: str
 ) -> bool:
     """Take steps in the twin; whether all could be taken."""
+    origins = None if trial.judged is None else trial.judged[1].source_map
     for number, step in enumerate(steps, start=1):
         try:
-            take(step, trial.backend, twin.namespace, origins=trial.compiled.source_map)
+            take(step, trial.backend, twin.namespace, origins=origins)
         except HostError as error:
             said = "; ".join(f"{each.place}: {each.problem}" for each in error.faults)
             place = f"{what} {number} of {len(steps)}, {describe(step)}"

@@ -30,6 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="without POLICY: bring back what was applied last, whatever was changed by hand",
     )
+
+
+def add_confirmation(parser: argparse.ArgumentParser) -> None:
+    """Describe what every verb that writes has: the rehearsal, the question, and the note."""
+    parser.add_argument(
+        "--confirm",
+        metavar="TIME",
+        type=seconds,
+        help="undo it unless 'netfw confirm' comes within this time (60s, 5m); at a terminal "
+        "netfw asks, and 60s is the default",
+    )
     parser.add_argument(
         "--no-rehearse", action="store_true", help="do not try it on a copy of this host first"
     )
@@ -38,17 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also where the rehearsal says that it would cut your own connection, or would not "
         "do what it should",
-    )
-
-
-def add_confirmation(parser: argparse.ArgumentParser) -> None:
-    """Describe what every verb that writes has: the question, and the note."""
-    parser.add_argument(
-        "--confirm",
-        metavar="TIME",
-        type=seconds,
-        help="undo it unless 'netfw confirm' comes within this time (60s, 5m); at a terminal "
-        "netfw asks, and 60s is the default",
     )
     parser.add_argument("--yes", action="store_true", help="keep it without asking")
     parser.add_argument("-m", "--message", metavar="WHY", default="", help="noted in the history")
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.repair:
         if arguments.policy is not None:
             raise UsageError.at("--repair", "it brings back what was applied", "leave POLICY out")
-        return write_wish(_last, arguments)
+        return write_unjudged(_last, arguments, "netfw apply")
     if arguments.policy is None:
         raise UsageError.at("netfw apply", "there is no POLICY", "name a file or a folder")
     from netfw.apply.missing import refuse_missing_interfaces
@@ -75,12 +75,12 @@ def run(arguments: argparse.Namespace) -> int:
     def wish(history: list[Entry]) -> Wish:
         return wish_of(compiled, arguments.policy, history, arguments.message)
 
-    if arguments.no_rehearse:
-        print("netfw: NOT REHEARSED, as --no-rehearse says", file=sys.stderr)
-        return write_wish(wish, arguments)
     from netfw.cli.rehearsing import rehearsal_before
 
-    return write_wish(wish, arguments, rehearsal_before(policy, compiled, force=arguments.force))
+    judged = policy, compiled
+    return write_wish(
+        wish, arguments, rehearsal_before(judged, "netfw apply", force=arguments.force)
+    )
 
 
 def _last(history: list[Entry]) -> Wish:
@@ -91,6 +91,13 @@ def _last(history: list[Entry]) -> Wish:
     return wish_of_entry(history[-1], "repair")
 
 
+def write_unjudged(wish: MakeWish, arguments: argparse.Namespace, verb: str) -> int:
+    """Write what comes from no policy; rehearsed where somebody's connection may be cut."""
+    from netfw.cli.rehearsing import rehearsal_of_connection
+
+    return write_wish(wish, arguments, rehearsal_of_connection(verb, force=arguments.force))
+
+
 def write_wish(
     wish: MakeWish, arguments: argparse.Namespace, rehearse: Rehearse | None = None
 ) -> int:
@@ -99,6 +106,9 @@ def write_wish(
 
     if arguments.yes and arguments.confirm is not None:
         raise UsageError.at("--yes", "nothing is to be confirmed then", "leave --confirm out")
+    if arguments.no_rehearse and rehearse is not None:
+        print("netfw: NOT REHEARSED, as --no-rehearse says", file=sys.stderr)
+        rehearse = None
     is_asked = sys.stdin.isatty() and not arguments.yes
     within = arguments.confirm or (_QUESTION_TIME if is_asked else None)
     applied = apply_wish(

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     history = entries_that_count(StateFolder())
     intention = intend(wish_of(compiled, arguments.policy, history), history)
     refuse_if_others_need_it(intention)
-    rehearsal = rehearse_intention(policy, compiled, intention)
+    rehearsal = rehearse_intention((policy, compiled), intention)
     if arguments.json:
         sys.stdout.write(rehearsal_json(rehearsal))
     else:

@@ -21,8 +21,8 @@ class RehearsedError(NetfwError):
     exit_code = ExitCode.DIFFERENCES
 
 
-def rehearse_intention(policy: Policy, compiled: Compiled, intention: Intention) -> Rehearsal:
-    """Try what is intended of a policy, with the SSH connection that this process came by.
+def rehearse_intention(judged: tuple[Policy, Compiled] | None, intention: Intention) -> Rehearsal:
+    """Try what is intended, with the SSH connection that this process came by.
 
     Raises as ``rehearse``.
     """
@@ -34,10 +34,9 @@ def rehearse_intention(policy: Policy, compiled: Compiled, intention: Intention)
     connection = ssh_connection()
     ends = None if connection is None else parse_ssh_connection(" ".join(map(str, connection)))
     trial = Trial(
-        policy,
-        compiled,
         intention.variant.backend,
         intention.wish.own,
+        judged,
         intention.now,
         intention.before,
         ends,
@@ -46,7 +45,17 @@ def rehearse_intention(policy: Policy, compiled: Compiled, intention: Intention)
         return rehearse(trial, host)
 
 
-def rehearsal_before(policy: Policy, compiled: Compiled, *, force: bool) -> Rehearse:
+def rehearsal_of_connection(verb: str, *, force: bool) -> Rehearse | None:
+    """A rehearsal of a change that no policy stands behind, for the sake of the SSH connection
+    that this process came by; None where it came by none."""
+    from netfw.host.caller import ssh_connection
+
+    return None if ssh_connection() is None else rehearsal_before(None, verb, force=force)
+
+
+def rehearsal_before(
+    judged: tuple[Policy, Compiled] | None, verb: str, *, force: bool
+) -> Rehearse:
     """A rehearsal that refuses what ends badly, unless that is forced: RehearsedError then.
 
     What it found is printed where not everything is well.
@@ -58,7 +67,7 @@ def rehearsal_before(policy: Policy, compiled: Compiled, *, force: bool) -> Rehe
         from netfw.verify.result import Result
 
         print("netfw: rehearsing in a twin of this host", file=sys.stderr)
-        rehearsal = rehearse_intention(policy, compiled, intention)
+        rehearsal = rehearse_intention(judged, intention)
         if rehearsal.result is Result.AGREE:
             return
         for line in rehearsal_lines(rehearsal, glyphs_for(sys.stderr)):
@@ -71,7 +80,7 @@ def rehearsal_before(policy: Policy, compiled: Compiled, *, force: bool) -> Rehe
         problem = "in its rehearsal this change does not do what it should"
         if rehearsal.cuts_connection:
             problem = "this change would cut the SSH connection that you are logged in by"
-        hint = "nothing was written; 'netfw rehearse POLICY -v' shows all, --force writes it"
-        raise RehearsedError.at("netfw apply", problem, hint)
+        more = "" if judged is None else "'netfw rehearse POLICY -v' shows all, "
+        raise RehearsedError.at(verb, problem, f"nothing was written; {more}--force writes it")
 
     return try_out

@@ -20,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Take away what is netfw's on this host, and nothing else; 0 where it is gone."""
     from netfw.apply.intention import Wish
-    from netfw.cli.apply import write_wish
+    from netfw.cli.apply import write_unjudged
     from netfw.plan.own import Own
 
     def wish(_: list[Entry]) -> Wish:
         return Wish(Own(), why=arguments.message or "remove")
 
-    return write_wish(wish, arguments)
+    return write_unjudged(wish, arguments, "netfw remove")

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Go back to an earlier state; 0 where it is there, or waits to be confirmed."""
     from netfw.apply.wish_of import wish_of_entry
     from netfw.cli.answer import take_back_now
-    from netfw.cli.apply import write_wish
+    from netfw.cli.apply import write_unjudged
     from netfw.host.history import read_entry
     from netfw.host.pending_change import UNDOING, read_pending
     from netfw.host.state_folder import StateFolder
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     def wish(_: list[Entry]) -> Wish:
         return wish_of_entry(entry, arguments.message or f"rollback to {entry.number}")
 
-    return write_wish(wish, arguments)
+    return write_unjudged(wish, arguments, "netfw rollback")
 
 
 def _before(state: StateFolder) -> Entry:

@@ -56,4 +56,8 @@ def _hash(kind: str, content: str) -> str:
     return sha256(f"{SCHEMA} {kind} {content}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
-_HINT = "find out who did that; netfw uses nothing of it"
+_HINT = (
+    "find out who did that; netfw uses nothing of it. With the state folder moved away, 'netfw "
+    "apply' begins anew: it knows its rules and sets by their names, routing and sysctls it does "
+    "not"
+)

@@ -188,3 +188,19 @@ def wait_for(holds: Callable[[], bool], seconds: float) -> None:
     while not holds():
         assert time.monotonic() < until, "it has not come about in time"
         time.sleep(0.2)
+
+
+def test_where_the_history_was_changed_it_can_be_moved_away(
+    host: ChangedHost, tmp_path: Path
+) -> None:
+    host.apply(POLICY)
+    file = host.state / "history" / "000001.json"
+    file.write_text(file.read_text().replace("443", "444"))
+    before = host.saved()
+    said = host.apply(MORE, status=4)
+    assert "this was changed since netfw wrote it" in said
+    assert "With the state folder moved away" in said
+    assert host.saved() == before
+    host.state.rename(tmp_path / "aside")
+    assert "change 1 is kept" in host.apply(MORE)
+    assert host.status()["well"] is True

@@ -86,7 +86,7 @@ def trial_of(host: Host, text: str, backend: Backend, connection: str = "") -> T
     values = read_settings([each.name for each in compiled.settings], host.live)
     wanted = own_of(compiled, settings_of(compiled.settings, values))
     ends = parse_ssh_connection(connection)
-    return Trial(policy, compiled, backend, wanted, connection=ends)
+    return Trial(backend, wanted, (policy, compiled), connection=ends)
 
 
 def rehearsed(

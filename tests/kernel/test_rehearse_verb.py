@@ -69,3 +69,21 @@ def test_a_change_that_agrees_says_little(host: LoggedIn):
     assert "rehearsing in a twin of this host" in said
     assert "agree" not in said
     assert "change 1 is kept" in said
+
+
+def test_going_back_to_what_would_lock_out_whoever_asks_is_refused_too(host: LoggedIn):
+    host.apply(CLOSED, "--yes")
+    host.apply(POLICY, "--yes")
+    host.connection = FROM_ELSEWHERE
+    before = host.saved()
+    done = host.netfw("rollback", "1", "--yes", status=1)
+    assert "netfw rollback: this change would cut the SSH connection" in done.stderr
+    assert host.saved() == before
+    assert "NOT REHEARSED" in host.netfw("rollback", "1", "--yes", "--no-rehearse").stderr
+    assert host.saved() != before
+
+
+def test_a_removal_is_rehearsed_for_whoever_is_logged_in(host: LoggedIn):
+    host.apply(POLICY, "--yes")
+    assert "rehearsing in a twin of this host" in host.netfw("remove", "--yes").stderr
+    assert "NETFW-" not in host.saved()
