@@ -61,7 +61,12 @@ def test_connections_live_through_apply_rollback_repair_and_remove(host: Traffic
     ("host", "pair"),
     # each pair on one of the backends; ``python -m tests.bench.changes --applies`` takes both
     [
-        pytest.param([*Backend][number % 2], pair, id=pair.name.replace(" ", "-"))
+        pytest.param(
+            [*Backend][number % 2],
+            pair,
+            id=pair.name.replace(" ", "-"),
+            marks=[pytest.mark.long] if number % 3 == 1 else [],
+        )
         for number, pair in enumerate(PAIRS)
     ],
     indirect=["host"],
