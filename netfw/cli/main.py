@@ -33,10 +33,13 @@ VERBS = {
     "lock": "resolve the host names of a policy into its lock file, and say what changed",
     "facts": "print what a policy may ask of this host, for --facts on another one",
     "schema": "print the policy language as a JSON Schema, for editors",
+    "doctor": "say what is wrong with the marks on this host, with the rule to blame and a fix",
+    "explain-finding": "explain a finding of doctor",
     "path": "print the documented order of tables and hooks, and its refinements",
-    "marks": "say what a packet mark means",
+    "marks": "say who writes and reads each bit of the marks here, or what a mark means",
 }
-"""Each verb has a module of its name in this package, which is imported when the verb is used."""
+"""Each verb has a module of its name in this package (with _ for -), which is imported when the
+verb is used."""
 INTERRUPTED = 130
 
 
@@ -156,7 +159,7 @@ def _build_parser(chosen: str | None) -> tuple[_Parser, Verb | None]:
     for verb, what in VERBS.items():
         verb_parser = verbs.add_parser(verb, help=what, description=what, parents=[common])
         if verb == chosen:
-            module = importlib.import_module(f"netfw.cli.{verb}")
+            module = importlib.import_module(f"netfw.cli.{verb.replace('-', '_')}")
             module.add_arguments(verb_parser)
     return parser, module
 

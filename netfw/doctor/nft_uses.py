@@ -32,6 +32,14 @@ _ENDINGS = {
     "jump": Ending.CALLS,
     "goto": Ending.CALLS,
 }
+_TARGETS = {
+    "MARK": Word.PACKET,
+    "mark": Word.PACKET,
+    "CONNMARK": Word.CONNECTION,
+    "TPROXY": Word.PACKET,
+    "HMARK": Word.PACKET,
+}
+"""Targets that write a mark; ebtables' own is in small letters."""
 _NO_CONDITION = frozenset({"counter", "mangle", "log", "comment", "quota", *_ENDINGS})
 
 
@@ -222,10 +230,19 @@ def _effects(rule: NftRule) -> tuple[MarkEffect, ...]:
             written = mark_read(mangle.get("key"))
             if written is not None:
                 found.append(effect_of(written[0], mangle.get("value")))
+        found += _of_extension(expression.get("xt"))
         if "queue" in expression:
             why = "whatever the program behind queue says"
             found.append(MarkEffect.any_value(Word.PACKET, MAX_MARK, why))
     return tuple(found)
+
+
+def _of_extension(extension: Any) -> Iterator[MarkEffect]:  # noqa: ANN401 - JSON
+    """A target of iptables, ebtables or arptables, whose values nft does not show."""
+    if isinstance(extension, Mapping) and extension.get("type") == "target":
+        word = _TARGETS.get(str(extension.get("name")))
+        if word is not None:
+            yield MarkEffect.any_value(word, MAX_MARK, "nft does not show what this target sets")
 
 
 def _ending(rule: NftRule) -> Ending:

@@ -2,53 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from netfw.doctor.mark_use import MarkEffect, MarkTest
+from netfw.facts.marked_sets import MarkedSet
+from netfw.facts.nft_tables import NftChain, NftRule, NftTable
 from netfw.ir.mark import MaskedWord
 from netfw.ir.names import Family
 from netfw.traverse.routing_tables import TableRule
 
-
-@dataclass(frozen=True, slots=True)
-class NftRule:
-    """A rule of a native table: ``expressions`` as ``nft -j`` has them, ``text`` as ``nft -a``."""
-
-    handle: int
-    text: str
-    expressions: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class NftChain:
-    """A chain of a native table. ``hook`` is nft's word (``prerouting``), empty for a chain that
-    only rules call; ``kind`` is filter, nat or route; ``policy`` is empty or a verdict.
-    """
-
-    name: str
-    rules: tuple[NftRule, ...] = ()
-    hook: str = ""
-    kind: str = ""
-    priority: int = 0
-    policy: str = ""
-    devices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class NftTable:
-    """A native table. ``family`` is nft's word: ip, ip6, inet, arp, bridge or netdev.
-
-    ``maps`` and ``sets`` are those with names, by name, as ``nft -j`` has them; ``flowtables``
-    the devices of each.
-    """
-
-    family: str
-    name: str
-    chains: tuple[NftChain, ...] = ()
-    sets: Mapping[str, Any] = field(default_factory=dict)
-    flowtables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+__all__ = [
+    "BpfProgram",
+    "ConnectionMarks",
+    "Link",
+    "MarkedSet",
+    "NftChain",
+    "NftRule",
+    "NftTable",
+    "NotRead",
+    "QueueReader",
+    "RoutingRule",
+    "Socket",
+    "TrafficControl",
+    "TransformMark",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +52,8 @@ class Link:
     addresses: tuple[str, ...] = ()
     mark: int = 0
     collisions: int = 0
+    filters_bridged: bool = False
+    """Whether this bridge gives its frames to iptables by itself (nf_call_iptables)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +125,6 @@ class BpfProgram:
     where: str
     name: str
     kind: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MarkedSet:
-    """A set of ipset whose members carry marks (``skbinfo``): the marks in it, without doubles."""
-
-    name: str
-    kind: str
-    marks: tuple[MaskedWord, ...]
 
 
 @dataclass(frozen=True, slots=True)

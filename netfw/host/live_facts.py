@@ -196,7 +196,7 @@ def _read(family: Family) -> LiveFacts:
         names = {int(one["index"]): str(one.get_attr("IFLA_IFNAME")) for one in links}
         interfaces = {one.name: one for one in _interfaces(links, names)}
         addresses = _addresses(link.get_addr(family=_AF[family]), family, names)
-        rules = [_rule(one, family) for one in link.get_rules(family=_AF[family])]
+        rules = [routing_rule(one, family) for one in link.get_rules(family=_AF[family])]
         routes: dict[int, list[TableRoute]] = {}
         for message in link.get_routes(family=_AF[family], table=None):
             for route in _routes(message, family, names):
@@ -269,7 +269,7 @@ def _addresses(
     }
 
 
-def _rule(message: Any, family: Family) -> TableRule | None:  # noqa: ANN401 - pyroute2
+def routing_rule(message: Any, family: Family) -> TableRule | None:  # noqa: ANN401 - pyroute2
     """A routing rule; None for one that no packet of a line follows (l3mdev)."""
     if message.get_attr("FRA_L3MDEV"):
         return None

@@ -154,6 +154,23 @@ def saved_tables(namespace: LiveNamespace) -> list[SavedTable]:
     return saved
 
 
+def native_tables(namespace: LiveNamespace) -> list[tuple[str, str]]:
+    """The tables of nf_tables that iptables cannot show, as nft names them (family and name), in
+    the order in which they were made. Raises HostError."""
+    found = _nf_tables(namespace)
+    readable = {
+        (_OWN_FAMILY[family], table.value)
+        for family in Family
+        for table in _own_tables(namespace, family, found)[0]
+    }
+    names = {_ARP: "arp", **_FAMILY_NAMES}
+    return [
+        (names.get(number, str(number)), name)
+        for number, name in found.order
+        if (number, name) not in readable
+    ]
+
+
 def _parts(text: str) -> Iterator[str]:
     """The tables of what iptables-save prints."""
     lines: list[str] = []

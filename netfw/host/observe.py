@@ -1,0 +1,203 @@
+"""Reads all that doctor reasons over from a live namespace. Only looks; creates nothing.
+
+What cannot be read (the kernel lacks a feature, a program is missing, a permission) makes one
+line, and the rest is read all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from netfw.doctor.host_state import HeldRules, HostState
+from netfw.doctor.observed import (
+    BpfProgram,
+    Link,
+    MarkedSet,
+    NftTable,
+    NotRead,
+    QueueReader,
+    Socket,
+)
+from netfw.errors import CapabilityError, HostError, NetfwError
+from netfw.facts.marked_sets import parse_marked_sets
+from netfw.facts.nft_tables import parse_nft_table
+from netfw.facts.queue_readers import parse_queue_readers
+from netfw.host.ipsets import saved_sets
+from netfw.host.live_facts import LiveFacts, read_facts
+from netfw.host.live_namespace import LiveNamespace
+from netfw.host.live_rules import native_tables, read_rules
+from netfw.host.namespace import Namespace
+from netfw.host.observe_connections import read_connections
+from netfw.host.observe_programs import read_programs
+from netfw.host.observe_routing import read_links, read_routing_rules
+from netfw.host.observe_sockets import Programs, read_sockets
+from netfw.host.observe_traffic_control import read_traffic_control
+from netfw.host.observe_transforms import read_transforms
+from netfw.host.run import run
+from netfw.host.sysctl import read_settings
+from netfw.ir.names import Backend, Family
+from netfw.traverse.hooks import SECURITY_PRIORITY
+
+T = TypeVar("T")
+_SETTINGS = (
+    "net/ipv4/ip_forward",
+    "net/ipv4/fwmark_reflect",
+    "net/ipv4/tcp_fwmark_accept",
+    "net/ipv6/fwmark_reflect",
+    "net/ipv6/conf/all/forwarding",
+    "net/bridge/bridge-nf-call-iptables",
+    "net/bridge/bridge-nf-call-ip6tables",
+    "net/bridge/bridge-nf-call-arptables",
+    "net/netfilter/nf_conntrack_count",
+    "net/netfilter/nf_conntrack_max",
+)
+_INTERFACE_SETTINGS = {
+    Family.IPV4: ("rp_filter", "src_valid_mark", "forwarding", "accept_local"),
+    Family.IPV6: ("forwarding", "disable_ipv6"),
+}
+
+_NO_SOCKETS: tuple[tuple[Socket, ...], tuple[NotRead, ...]] = ((), ())
+_NO_PROGRAMS: tuple[tuple[BpfProgram, ...], tuple[NotRead, ...]] = ((), ())
+
+
+class _Reader:
+    """Tries one thing after the other, and notes what could not be read."""
+
+    def __init__(self) -> None:
+        self.not_read: list[NotRead] = []
+
+    def attempt(self, what: str, function: Callable[[], T], otherwise: T) -> T:
+        """What a function reads, or ``otherwise`` and a line that says why not."""
+        try:
+            return function()
+        except NetfwError as error:
+            fault = error.faults[0]
+            self.not_read.append(NotRead(what, f"{fault.place}: {fault.problem}"))
+        except OSError as error:
+            self.not_read.append(NotRead(what, error.strerror or str(error)))
+        return otherwise
+
+
+def read_state(namespace: LiveNamespace) -> HostState:
+    """Everything that can be read of a namespace. Raises CapabilityError where its rules may not
+    be read at all, since nothing could be said then."""
+    reader = _Reader()
+    entered = None if namespace.is_own else namespace
+    rules: list[HeldRules] = []
+    for family in Family:
+        try:
+            live = read_rules(namespace, family)
+        except CapabilityError:
+            raise
+        except NetfwError as error:
+            fault = error.faults[0]
+            reader.not_read.append(
+                NotRead(f"rules of {family}", f"{fault.place}: {fault.problem}")
+            )
+            continue
+        for backend, ruleset in live.rulesets.items():
+            priority = live.security_priority if backend is Backend.NFT else SECURITY_PRIORITY
+            rules.append(HeldRules(backend, ruleset, priority))
+    tables: tuple[NftTable, ...] = reader.attempt(
+        "native nftables", lambda: _read_tables(namespace, entered), ()
+    )
+    routes = {}
+    for family in Family:
+        facts = reader.attempt(
+            f"routes of {family}", partial(_read_facts, namespace, family), None
+        )
+        if facts is not None:
+            routes[family] = facts.tables
+    links: tuple[Link, ...] = reader.attempt("interfaces", lambda: read_links(namespace), ())
+    names = tuple(link.name for link in links)
+    settings: dict[str, str] = reader.attempt(
+        "sysctls", lambda: read_settings(_settings(names), entered), {}
+    )
+    programs: Programs | None = reader.attempt("programs", lambda: Programs(namespace), None)
+    sockets, without = reader.attempt(
+        "sockets", lambda: read_sockets(namespace, programs, links), _NO_SOCKETS
+    )
+    reader.not_read += without
+    bpf, without = reader.attempt("eBPF", lambda: read_programs(namespace, links), _NO_PROGRAMS)
+    reader.not_read += without
+    state = HostState(
+        namespace.name,
+        tuple(rules),
+        tables,
+        reader.attempt("routing rules", lambda: read_routing_rules(namespace), ()),
+        routes,
+        links,
+        settings,
+        sockets,
+        reader.attempt("IPsec", lambda: read_transforms(namespace), ()),
+        reader.attempt("connections", lambda: read_connections(namespace), ()),
+        reader.attempt("NFQUEUE", lambda: _read_queues(namespace, programs), ()),
+        reader.attempt("tc", lambda: read_traffic_control(namespace, links), ()),
+        bpf,
+        reader.attempt("ipset", lambda: _read_sets(entered), ()),
+    )
+    reader.not_read += _legacy_arptables(namespace)
+    return replace(state, not_read=tuple(reader.not_read))
+
+
+def _read_facts(namespace: LiveNamespace, family: Family) -> LiveFacts | None:
+    return read_facts(namespace, family)
+
+
+def _read_tables(namespace: LiveNamespace, entered: Namespace | None) -> tuple[NftTable, ...]:
+    found = []
+    for family, name in native_tables(namespace):
+        listed = run(["nft", "-j", "list", "table", family, name], namespace=entered)
+        text = run(["nft", "-a", "list", "table", family, name], namespace=entered)
+        what = f"nft list table {family} {name}"
+        found.append(parse_nft_table(listed.stdout, text.stdout, what))
+    return tuple(found)
+
+
+def _settings(interfaces: tuple[str, ...]) -> list[str]:
+    return [
+        *_SETTINGS,
+        *(
+            f"net/ipv{family.value}/conf/{interface}/{name}"
+            for family, names in _INTERFACE_SETTINGS.items()
+            for interface in ("all", "default", *interfaces)
+            for name in names
+        ),
+    ]
+
+
+def _read_queues(namespace: LiveNamespace, programs: Programs | None) -> tuple[QueueReader, ...]:
+    path = Path("/proc/thread-self/net/netfilter/nfnetlink_queue")
+    try:
+        text = namespace.call(lambda: path.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        # no queue without this part of the kernel
+        return ()
+    return tuple(
+        QueueReader(queue, port, "" if programs is None else programs.name_of(port))
+        for queue, port in parse_queue_readers(text)
+    )
+
+
+def _read_sets(entered: Namespace | None) -> tuple[MarkedSet, ...]:
+    try:
+        return parse_marked_sets(saved_sets(entered))
+    except CapabilityError:
+        raise
+    except HostError:
+        # none of the kernel's part of it: then there are no sets
+        return ()
+
+
+def _legacy_arptables(namespace: LiveNamespace) -> list[NotRead]:
+    path = Path("/proc/thread-self/net/arp_tables_names")
+    with contextlib.suppress(OSError):
+        names = namespace.call(lambda: path.read_text(encoding="ascii")).split()
+        if names:
+            return [NotRead("legacy arptables", f"tables {', '.join(names)} are there")]
+    return []
