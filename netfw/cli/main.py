@@ -18,6 +18,7 @@ VERBS = {
     "prove": "prove that a policy's rules do what it says, for every packet there can be",
     "diff": "say which packets are newly accepted or denied between two policies or rulesets",
     "explain": "say how a packet goes through rules or a policy, and which rule decides",
+    "trace": "follow real packets through this host, rule by rule and mark by mark",
     "compile": "print the iptables rules of a policy",
     "plan": "say what applying a policy would change on this host",
     "rehearse": "try a policy in a twin of this host, with rules of others and your connection",

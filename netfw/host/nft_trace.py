@@ -24,6 +24,8 @@ _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _HOOK_PRIORITY = 1, 3, 4, 2
 _RULE_TABLE, _RULE_CHAIN, _RULE_HANDLE = 1, 2, 3
 _FAMILIES = {2: Family.IPV4, 10: Family.IPV6}
 _NUMBER_OF_FAMILY = {Family.IPV4: 2, Family.IPV6: 10}
+_INET = 1
+"""NFPROTO_INET: a table of both families, whose events say the packet's own beside it."""
 _VERDICTS = {
     0: "drop",
     1: "accept",
@@ -47,6 +49,12 @@ _U32, _I32, _U64 = struct.Struct(">I"), struct.Struct(">i"), struct.Struct(">Q")
 def subscribe(namespace: Namespace, buffer: int) -> socket.socket:
     """Listen to the namespace's trace group; raises CapabilityError."""
     link = open_netfilter(namespace, buffer)
+    join_trace_group(link)
+    return link
+
+
+def join_trace_group(link: socket.socket) -> None:
+    """Let a netfilter socket hear the trace group too; closes it and raises CapabilityError."""
     try:
         link.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_TRACE)
     except OSError as error:
@@ -54,7 +62,6 @@ def subscribe(namespace: Namespace, buffer: int) -> socket.socket:
         raise CapabilityError.at(
             "nft trace", f"this kernel has no nf_tables trace group: {error.strerror}"
         ) from None
-    return link
 
 
 def rule_handles(namespace: Namespace, family: Family) -> dict[tuple[str, str], list[int]]:
@@ -94,12 +101,16 @@ def _text(payload: bytes) -> str:
 
 
 class NftDecoder:
-    """Decodes datagrams of the trace group. The kernel numbers nothing: loss shows as ENOBUFS."""
+    """Decodes datagrams of the trace group. The kernel numbers nothing: loss shows as ENOBUFS.
+
+    ``both_families`` also takes tables of the family inet, which no iptables has.
+    """
 
     gaps = 0
 
-    def __init__(self) -> None:
+    def __init__(self, *, both_families: bool = False) -> None:
         self._names: dict[bytes, str] = {}
+        self._tables = frozenset({_INET, *_FAMILIES}) if both_families else frozenset(_FAMILIES)
 
     def _name(self, payload: bytes) -> str:
         name = self._names.get(payload)
@@ -115,7 +126,8 @@ class NftDecoder:
         while start + 20 <= end:
             length, kind, _, _, _, family = _HEADER.unpack_from(datagram, start)
             stop = start + length
-            if kind == _MESSAGE_TRACE and family in _FAMILIES:
+            if kind == _MESSAGE_TRACE and family in self._tables:
+                of_packet, state = family, None
                 table = chain = ""
                 handle: int | None = None
                 verdict: str | None = None
@@ -154,12 +166,19 @@ class NftDecoder:
                         oif = u32(datagram, at + 4)[0]
                     elif number == 14:
                         mark = u32(datagram, at + 4)[0]
+                    elif number == 15:
+                        of_packet = u32(datagram, at + 4)[0]
+                    elif number == 21:
+                        state = u32(datagram, at + 4)[0]
                     elif number == 16:
                         verdict = _VERDICTS.get(_I32.unpack_from(datagram, at + 4)[0])
                     at += (size + 3) & ~3
+                if of_packet not in _FAMILIES:
+                    start += (length + 3) & ~3
+                    continue
                 events.append(
                     TraceEvent(
-                        _FAMILIES[family],
+                        _FAMILIES[of_packet],
                         table,
                         chain,
                         event_kind,
@@ -173,6 +192,8 @@ class NftDecoder:
                         network,
                         transport,
                         None,
+                        family,
+                        state,
                     )
                 )
             start += (length + 3) & ~3

@@ -43,6 +43,8 @@ class TraceEvent(NamedTuple):
     ``packet_id`` ties the events of a packet at a hook together (nft; legacy: None).
     ``network`` and ``transport`` are the headers' first bytes; for nft they come with the first
     event at each hook only, otherwise they are empty. ``hook`` is None for nft.
+    ``table_family`` is that of nft's table (NFPROTO_*; legacy: 0), and ``state`` what connection
+    tracking says, a bit for each state of nft (None: nothing, or this kernel does not tell).
     """
 
     family: Family
@@ -59,6 +61,8 @@ class TraceEvent(NamedTuple):
     network: bytes
     transport: bytes
     hook: Hook | None
+    table_family: int = 0
+    state: int | None = None
 
 
 class Decoder(Protocol):

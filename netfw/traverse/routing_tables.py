@@ -130,7 +130,7 @@ class RoutingTables:
                 continue
             if rule.leads_elsewhere:
                 raise Stop(End.UNDECIDED, f"ip rule {rule.preference} (goto)")
-            found = self._by_rule(rule, asked)
+            found = self.answer_of(rule, asked)
             if found is None:
                 continue
             if applies is None and self._find(asked, index + 1) != found:
@@ -138,7 +138,11 @@ class RoutingTables:
             return found
         return None
 
-    def _by_rule(self, rule: TableRule, asked: Asked) -> TableRoute | None:
+    def answer_of(self, rule: TableRule, asked: Asked) -> TableRoute | None:
+        """The route that a rule which applies leads to; None where it goes on with the next.
+
+        Raises Stop where it depends on what is not known.
+        """
         if rule.kind in REFUSING:
             return TableRoute(rule.table, rule.kind, Net.everything(asked.family))
         if rule.kind is not RouteKind.UNICAST:

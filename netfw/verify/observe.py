@@ -30,7 +30,7 @@ from netfw.verify.instrument import TRACED_CHAINS
 
 _HOOKS = {hook.value: hook for hook in Hook}
 _TABLES = {table.value: table for table in TableName}
-_NFT_OUTCOMES = {
+NFT_OUTCOMES = {
     "accept": Outcome.ACCEPT,
     "drop": Outcome.DROP,
     "continue": Outcome.CONTINUE,
@@ -41,7 +41,7 @@ _NFT_OUTCOMES = {
     "queue": Outcome.QUEUE,
     "stolen": Outcome.QUEUE,
 }
-_TARGET_OUTCOMES: dict[type, Outcome] = {
+TARGET_OUTCOMES: dict[type, Outcome] = {
     Accept: Outcome.ACCEPT,
     Snat: Outcome.ACCEPT,
     Dnat: Outcome.ACCEPT,
@@ -160,7 +160,7 @@ class Observer:
             sight.hook = builtin
         before, sight.mark = sight.mark, event.mark
         if event.kind is EventKind.POLICY:
-            self._append(sight, event, 0, _NFT_OUTCOMES[event.verdict or ""], before, event.mark)
+            self._append(sight, event, 0, NFT_OUTCOMES[event.verdict or ""], before, event.mark)
             return
         if event.number is None:
             # the end of a chain; in a built-in one the policy's event follows
@@ -170,7 +170,7 @@ class Observer:
         number = self._numbers.get((event.table, event.chain, event.number))
         if number is None:
             number = -event.number
-        outcome = _NFT_OUTCOMES[event.verdict or ""]
+        outcome = NFT_OUTCOMES[event.verdict or ""]
         target = self._targets.get((event.table, event.chain, number))
         if outcome is Outcome.DROP and isinstance(target, Reject):
             outcome = Outcome.REJECT
@@ -187,7 +187,7 @@ class Observer:
         number = event.number or 0
         target = self._targets.get((event.table, event.chain, number))
         if target is not None:
-            outcome = _TARGET_OUTCOMES.get(type(target), Outcome.CONTINUE)
+            outcome = TARGET_OUTCOMES.get(type(target), Outcome.CONTINUE)
             if isinstance(target, UnknownTarget):
                 outcome = Outcome.QUEUE if "QUEUE" in target.name else Outcome.CONTINUE
         elif event.chain in _HOOKS:

@@ -1,0 +1,196 @@
+"""Packets as the kernel's trace showed them: timelines for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from netfw.report.glyphs import Glyphs
+from netfw.traverse.notation import flags_text
+from netfw.traverse.observed import (
+    Entry,
+    ObservedEnd,
+    ObservedPacket,
+    ObservedStep,
+    OutsideChange,
+    RoutingSeen,
+    TraceTotals,
+)
+from netfw.traverse.traversal import Outcome
+
+SCHEMA = 1
+_JUMPS = frozenset({Outcome.JUMP, Outcome.GOTO})
+
+
+def packet_lines(packet: ObservedPacket, glyphs: Glyphs) -> Iterator[str]:
+    """A packet's timeline."""
+    yield f"packet {packet.number}: {_title(packet)}"
+    hook = None
+    for entry in packet.entries:
+        if isinstance(entry, ObservedStep):
+            if entry.hook is not hook:
+                hook = entry.hook
+                yield f"  {hook.value if hook is not None else 'another hook'}"
+            yield from _step_lines(entry, glyphs)
+        elif isinstance(entry, OutsideChange):
+            yield from _change_lines(entry, glyphs)
+        else:
+            yield from _routing_lines(entry, glyphs)
+    yield f"  {glyphs.end} {end_words(packet)}, mark {packet.mark:#x}"
+    for line in packet.evidence:
+        yield f"      {line}"
+    if packet.connection:
+        yield f"    connection: {packet.connection}"
+    if packet.prediction:
+        yield f"    prediction: {packet.prediction}"
+    for line in packet.surprises:
+        yield f"    surprise: {line}"
+    if packet.unsure:
+        yield f"    inconclusive: {packet.unsure}"
+
+
+def _title(packet: ObservedPacket) -> str:
+    words = [packet.title]
+    if packet.packet is not None:
+        if packet.packet.tcp_flags:
+            words.append(f"flags {flags_text(packet.packet.tcp_flags)}")
+        came_by = packet.packet.in_interface
+        words.append(f"in {came_by}" if came_by else "from this host")
+    return " ".join(words)
+
+
+def end_words(packet: ObservedPacket) -> str:
+    """Where a packet's way ended."""
+    if packet.end is ObservedEnd.SENT:
+        return f"sent by {packet.detail}"
+    if packet.end in (ObservedEnd.DROPPED, ObservedEnd.REJECTED) and packet.steps:
+        return f"{packet.end.value}: {packet.steps[-1].place}"
+    text: str = packet.end.value
+    return f"{text}: {packet.detail}" if packet.detail else text
+
+
+def _mark_words(before: int, after: int, glyphs: Glyphs) -> str:
+    if before == after:
+        return f"mark {after:#x}"
+    return f"mark {before:#x} {glyphs.arrow} {after:#x}"
+
+
+def _outcome_words(step: ObservedStep) -> str:
+    if step.outcome in _JUMPS and step.jump:
+        return f"{step.outcome.value} {step.jump}"
+    text: str = step.outcome.value
+    return text
+
+
+def _step_lines(step: ObservedStep, glyphs: Glyphs) -> Iterator[str]:
+    mark = _mark_words(step.mark_before, step.mark_after, glyphs)
+    yield f"    {glyphs.line} {step.place}: {_outcome_words(step)}, {mark}"
+    if step.text:
+        yield f"    {glyphs.line}     {step.text}"
+    if step.origin is not None:
+        yield f"    {glyphs.line}     {step.origin}"
+
+
+def _change_lines(change: OutsideChange, glyphs: Glyphs) -> Iterator[str]:
+    mark = _mark_words(change.mark_before, change.mark_after, glyphs)
+    yield f"    ! {mark} {change.between}: no rule that was seen wrote it"
+    for number, writer in enumerate(change.writers):
+        yield f"    !     {'likely' if number == 0 else 'or'}: {writer}"
+
+
+def _routing_lines(seen: RoutingSeen, glyphs: Glyphs) -> Iterator[str]:
+    said = f" {glyphs.arrow} {seen.decision}" if seen.decision else ""
+    yield f"  routing with mark {seen.mark:#x}{said}"
+    for rule in seen.passed_over:
+        yield f"    {glyphs.line} {rule}: reads the mark, does not match {seen.mark:#x}"
+    if seen.rule:
+        reads = " (read the mark)" if seen.reads_mark else ""
+        yield f"    {glyphs.line} {seen.rule}{reads}: {seen.route}".rstrip(": ")
+    elif seen.route:
+        yield f"    {glyphs.line} {seen.route}"
+    if seen.kernel:
+        yield f"    {glyphs.line} the kernel says now: {seen.kernel}"
+
+
+def total_lines(totals: TraceTotals) -> Iterator[str]:
+    """What a trace did in all."""
+    for note in totals.notes:
+        yield f"note: {note}"
+    text = f"{totals.shown} packets shown in {totals.seconds:.1f} s"
+    yield f"{text}; {totals.matched} matched, {totals.followed} followed"
+    if totals.matched > totals.followed:
+        beyond = totals.matched - totals.followed
+        yield f"{beyond} packets were beyond the rate limit (--rate) and not followed"
+    if totals.lost:
+        yield f"inconclusive: the kernel lost {totals.lost}"
+
+
+def packet_data(packet: ObservedPacket) -> dict[str, Any]:
+    """A packet as data for JSON; marks are hex strings."""
+    return {
+        "number": packet.number,
+        "time": round(packet.time, 6),
+        "family": packet.family.value,
+        "packet": packet.title,
+        "in": (packet.packet.in_interface or None) if packet.packet is not None else None,
+        "timeline": [_entry_data(entry) for entry in packet.entries],
+        "end": packet.end.value,
+        "detail": packet.detail,
+        "evidence": list(packet.evidence),
+        "mark": f"{packet.mark:#x}",
+        "connection": packet.connection or None,
+        "prediction": packet.prediction or None,
+        "surprises": list(packet.surprises),
+        "inconclusive": packet.unsure or None,
+    }
+
+
+def _entry_data(entry: Entry) -> dict[str, Any]:
+    if isinstance(entry, ObservedStep):
+        return {
+            "what": "step",
+            "hook": None if entry.hook is None else entry.hook.value,
+            "backend": entry.backend,
+            "table": entry.table,
+            "chain": entry.chain,
+            "rule": entry.rule if entry.rule > 0 else None,
+            "text": entry.text or None,
+            "origin": None if entry.origin is None else str(entry.origin),
+            "outcome": entry.outcome.value,
+            "jump": entry.jump or None,
+            "mark_before": f"{entry.mark_before:#x}",
+            "mark_after": f"{entry.mark_after:#x}",
+        }
+    if isinstance(entry, OutsideChange):
+        return {
+            "what": "change",
+            "between": entry.between,
+            "mark_before": f"{entry.mark_before:#x}",
+            "mark_after": f"{entry.mark_after:#x}",
+            "writers": list(entry.writers),
+        }
+    return {
+        "what": "routing",
+        "mark": f"{entry.mark:#x}",
+        "decision": entry.decision or None,
+        "rule": entry.rule or None,
+        "reads_mark": entry.reads_mark,
+        "passed_over": list(entry.passed_over),
+        "route": entry.route or None,
+        "kernel": entry.kernel or None,
+    }
+
+
+def trace_json(packets: list[ObservedPacket], totals: TraceTotals) -> str:
+    """A whole trace as JSON."""
+    data = {
+        "schema": SCHEMA,
+        "packets": [packet_data(packet) for packet in packets],
+        "matched": totals.matched,
+        "followed": totals.followed,
+        "seconds": round(totals.seconds, 3),
+        "lost": totals.lost or None,
+        "notes": list(totals.notes),
+    }
+    return json.dumps(data, indent=1) + "\n"

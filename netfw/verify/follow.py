@@ -1,0 +1,232 @@
+"""Following packets of a live host until enough were seen, time is over, or somebody ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from netfw.host.live_namespace import LiveNamespace
+from netfw.host.live_trace import (
+    LiveTrace,
+    check_privilege,
+    clear_leftover,
+    has_legacy_tables,
+)
+from netfw.host.trace_table import OUT, ROUTED
+from netfw.ir.mark import MaskedWord
+from netfw.ir.ruleset import Origin
+from netfw.traverse.observed import (
+    Entry,
+    ObservedEnd,
+    ObservedPacket,
+    RoutingSeen,
+    TraceTotals,
+)
+from netfw.traverse.packet import Packet
+from netfw.traverse.packet_filter import PacketFilter
+from netfw.traverse.wire import read_packet
+from netfw.verify.flights import Flight, Flights
+from netfw.verify.rule_names import RuleNames
+from netfw.verify.timeline import Timeline, TimelineBuilder
+from netfw.verify.trace_context import TraceContext
+
+_PAUSE = 0.1
+"""Seconds after which packets that are gone are looked for."""
+_DRAIN = 0.5
+"""Seconds in which packets that are on their way may end, once time is over."""
+Judge = Callable[[ObservedPacket, Timeline], ObservedPacket]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be followed and shown: ``mark`` and ``dropped`` choose among what was followed.
+
+    ``count`` 0 is no limit; ``rate`` in packets a second, 0 for no limit; ``seconds`` at most.
+    """
+
+    packets: PacketFilter
+    count: int = 0
+    seconds: float = 10.0
+    rate: int = 100
+    mark: MaskedWord | None = None
+    dropped: bool = False
+
+
+class Follower:
+    """Follows packets of a namespace; a context manager that leaves nothing behind."""
+
+    def __init__(
+        self,
+        namespace: LiveNamespace,
+        wish: Wish,
+        origin_of: Callable[[str], Origin | None] = lambda _: None,
+        judge: Judge | None = None,
+    ) -> None:
+        check_privilege(namespace)
+        self.wish = wish
+        self._judge = judge
+        self.ended = False
+        """Set from outside to end the trace early."""
+        left = clear_leftover(namespace)
+        # all is looked at before the first packet is chosen
+        self._names = RuleNames.read(namespace, origin_of)
+        self._namespace = namespace
+        self._context = TraceContext(namespace, has_legacy=has_legacy_tables(namespace))
+        self._trace = LiveTrace(namespace, wish.packets, rate=wish.rate, seconds=wish.seconds)
+        self._builder = TimelineBuilder(self._names, self._names.hooks)
+        self._flights = Flights(self._context.loopback)
+        self._began = time.monotonic()
+        self._wall = time.time() - self._began
+        self._shown = 0
+        self._lost = 0
+        self.notes = [
+            note for note in (left, *self._names.problems, *self._context.problems) if note
+        ]
+
+    def packets(self) -> Iterator[ObservedPacket]:
+        """Packets as their ways end; ends by itself."""
+        deadline = self._began + self.wish.seconds
+        while not self.ended and time.monotonic() < deadline:
+            left = deadline - time.monotonic()
+            yield from self._some(min(_PAUSE, max(left, 0)))
+            if self._is_enough():
+                break
+        self._trace.stop_choosing()
+        # nothing new is chosen; what waits is read, and what is on its way may end
+        until = time.monotonic() + _DRAIN
+        while not self._is_enough() and (
+            self._trace.has_more or (self._flights.open and time.monotonic() < until)
+        ):
+            yield from self._some(0.02)
+        if not self._is_enough():
+            for flight in self._flights.take_ended(time.monotonic(), all_of_them=True):
+                yield from self._show(flight, cut=True)
+        self._lost = self._trace.lost
+
+    def _is_enough(self) -> bool:
+        return bool(self.wish.count) and self._shown >= self.wish.count
+
+    def _some(self, seconds: float) -> Iterator[ObservedPacket]:
+        events = self._trace.read(seconds)
+        now = time.monotonic()
+        self._flights.add(events, now)
+        lost = self._trace.lost
+        if lost != self._lost:
+            self._lost = lost
+            self._flights.doubt()
+        if self._trace.has_more:
+            # the queue first: what is gone is told from what waits to be read
+            ended = self._flights.take_ended(0.0)
+        else:
+            ended = self._flights.take_ended(now)
+        for flight in ended:
+            yield from self._show(flight)
+
+    def _show(self, flight: Flight, *, cut: bool = False) -> Iterator[ObservedPacket]:
+        if self._is_enough():
+            return
+        packet = self._observed(flight, cut=cut)
+        wish = self.wish
+        if wish.mark is not None and not any(map(wish.mark.matches, packet.marks)):
+            return
+        if wish.dropped and not packet.end.is_drop:
+            return
+        leaves_by = wish.packets.leaves_by
+        if leaves_by and packet.end is ObservedEnd.SENT and packet.detail != leaves_by:
+            return
+        self._shown += 1
+        yield replace(packet, number=self._shown)
+
+    def _observed(self, flight: Flight, *, cut: bool) -> ObservedPacket:
+        first = flight.events[0]
+        came_by = self._context.name(first.iif)
+        packet = _packet_of(flight, came_by)
+        way = self._builder.build(
+            flight, lambda _, step, where: self._context.suspects(came_by, step, where)
+        )
+        end, detail = way.end, ""
+        evidence: tuple[str, ...] = ()
+        if end is ObservedEnd.SENT:
+            detail = self._context.name(way.left_by)
+        elif end is ObservedEnd.VANISHED and cut:
+            end, detail = ObservedEnd.UNKNOWN, "the trace ended before the packet did"
+        elif end is ObservedEnd.VANISHED and not flight.unsure:
+            gone = self._context.why_gone(packet, way)
+            detail, evidence = gone.why, gone.evidence
+        unsure = ""
+        if flight.unsure:
+            unsure = "events were lost while it was on its way"
+            if way.end is ObservedEnd.VANISHED:
+                end = ObservedEnd.UNKNOWN
+        elif flight.twin and self._trace.follows_legacy:
+            unsure = "another packet with the same headers was on its way at the same time"
+        elif cut and end is ObservedEnd.UNKNOWN:
+            unsure = detail
+        # behind why_gone: what is asked here goes into the kernel's counters too
+        entries = tuple(self._complete(packet, way))
+        title = str(packet) if packet is not None else f"{flight.family} packet"
+        observed = ObservedPacket(
+            0,
+            flight.began + self._wall,
+            flight.family,
+            packet,
+            title,
+            entries,
+            end,
+            detail,
+            way.mark,
+            evidence,
+            unsure=unsure,
+            headers=flight.network + flight.transport,
+            length=_length(flight),
+        )
+        if self._judge is not None and not unsure:
+            observed = self._judge(observed, way)
+        return observed
+
+    def _complete(self, packet: Packet | None, way: Timeline) -> Iterator[Entry]:
+        """The entries, with what routing did; netfw's own points are no steps."""
+        points = iter([point for point in way.points if point in (ROUTED, OUT)])
+        for entry in way.entries:
+            if isinstance(entry, RoutingSeen):
+                point = next(points)
+                if packet is not None:
+                    yield self._context.routing(packet, way, entry, point)
+            else:
+                yield entry
+
+    def totals(self) -> TraceTotals:
+        """What was done in all, once the packets have been given out."""
+        matched, followed = self._trace.counts
+        lost = f"{self._lost} trace events" if self._lost else ""
+        return TraceTotals(
+            self._shown,
+            matched,
+            followed,
+            time.monotonic() - self._began,
+            lost,
+            tuple(self.notes),
+        )
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._trace.__exit__(*exception)
+
+
+def _packet_of(flight: Flight, came_by: str) -> Packet | None:
+    first = flight.events[0]
+    try:
+        return read_packet(flight.network + flight.transport, came_by, first.mark)
+    except ValueError:
+        return None
+
+
+def _length(flight: Flight) -> int:
+    """The length of the whole packet, in bytes."""
+    network = flight.network
+    if network[0] >> 4 == 4:
+        return int.from_bytes(network[2:4], "big")
+    return 40 + int.from_bytes(network[4:6], "big")
