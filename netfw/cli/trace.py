@@ -15,7 +15,7 @@ from netfw.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from netfw.ir.mark import MaskedWord
-    from netfw.ir.ruleset import Origin
+    from netfw.ir.origin import Origin
     from netfw.traverse.observed import ObservedPacket
     from netfw.traverse.packet_filter import PacketFilter
     from netfw.verify.follow import Follower

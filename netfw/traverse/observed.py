@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from netfw.ir.names import Family, Hook
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.traverse.packet import Packet
 from netfw.traverse.traversal import Outcome
 

@@ -15,7 +15,7 @@ from netfw.host.live_trace import (
 )
 from netfw.host.trace_table import OUT, ROUTED
 from netfw.ir.mark import MaskedWord
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.traverse.observed import (
     Entry,
     ObservedEnd,

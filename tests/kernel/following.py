@@ -11,7 +11,7 @@ from netfw.host.live_namespace import LiveNamespace
 from netfw.host.packets import PacketBuilder
 from netfw.host.run import run
 from netfw.ir.names import Backend, Family
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.traverse.observed import ObservedPacket, ObservedStep, OutsideChange, RoutingSeen
 from netfw.traverse.packet import Packet
 from netfw.traverse.packet_filter import PacketFilter, parse_filter

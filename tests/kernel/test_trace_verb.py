@@ -10,7 +10,7 @@ import pytest
 from netfw.errors import Where
 from netfw.host.run import run
 from netfw.ir.names import Backend, Family, Hook
-from netfw.ir.ruleset import Origin
+from netfw.ir.origin import Origin
 from netfw.traverse.observed import ObservedEnd
 from netfw.traverse.traversal import Outcome
 from tests.kernel.following import (
