@@ -12,8 +12,8 @@ from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_rules import LiveRules, read_rules
 from netfw.host.nft_trace import rule_handles
 from netfw.host.run import run
-from netfw.ir.names import Backend, ChainPolicy, Family, TableName
-from netfw.ir.origin import OWN_COMMENT_PREFIX, Origin
+from netfw.ir.names import OWN_COMMENT_PREFIX, Backend, ChainPolicy, Family, TableName
+from netfw.ir.origin import Origin
 from netfw.ir.ruleset import Rule, Ruleset, Table
 from netfw.ir.target import (
     ChangeSet,
