@@ -40,6 +40,8 @@ def packet_lines(packet: ObservedPacket, glyphs: Glyphs) -> Iterator[str]:
     yield f"  {glyphs.end} {end_words(packet)}, mark {packet.mark:#x}"
     for line in packet.evidence:
         yield f"      {line}"
+    if packet.translated:
+        yield f"    translated to {packet.translated}"
     if packet.connection:
         yield f"    connection: {packet.connection}"
     if packet.prediction:
@@ -109,6 +111,10 @@ def _routing_lines(seen: RoutingSeen, glyphs: Glyphs) -> Iterator[str]:
         yield f"    {glyphs.line} {seen.rule}{reads}: {seen.route}".rstrip(": ")
     elif seen.route:
         yield f"    {glyphs.line} {seen.route}"
+    for rule in seen.behind:
+        yield f"    {glyphs.line} {rule}: would match, but is not asked any more"
+    if seen.note:
+        yield f"    ! {seen.note}"
     if seen.kernel:
         yield f"    {glyphs.line} the kernel says now: {seen.kernel}"
 
@@ -139,6 +145,7 @@ def packet_data(packet: ObservedPacket) -> dict[str, Any]:
         "detail": packet.detail,
         "evidence": list(packet.evidence),
         "mark": f"{packet.mark:#x}",
+        "translated_to": packet.translated or None,
         "connection": packet.connection or None,
         "prediction": packet.prediction or None,
         "surprises": list(packet.surprises),
@@ -178,6 +185,8 @@ def _entry_data(entry: Entry) -> dict[str, Any]:
         "reads_mark": entry.reads_mark,
         "passed_over": list(entry.passed_over),
         "route": entry.route or None,
+        "behind": list(entry.behind),
+        "note": entry.note or None,
         "kernel": entry.kernel or None,
     }
 

@@ -69,7 +69,8 @@ class RoutingSeen:
 
     ``mark`` is the one that it asked with. ``rule`` and ``route`` are in the words of ``ip``;
     empty where that is not known. ``passed_over`` are rules by mark that came before it and did
-    not match.
+    not match, ``behind`` those that would have matched and were not asked any more. ``note``
+    says what is strange about it.
     """
 
     mark: int
@@ -80,6 +81,8 @@ class RoutingSeen:
     passed_over: tuple[str, ...] = ()
     kernel: str = ""
     """What the kernel answers when it is asked again."""
+    behind: tuple[str, ...] = ()
+    note: str = ""
 
 
 Entry = ObservedStep | OutsideChange | RoutingSeen
@@ -109,7 +112,8 @@ class ObservedPacket:
 
     ``number`` counts from 1; ``time`` is seconds since 1970. ``packet`` is None where its headers
     could not be read. ``headers`` are its first bytes as it came. ``detail`` is by which
-    interface it was sent, or why it is gone, with ``evidence`` for that. ``unsure`` says why
+    interface it was sent, or why it is gone, with ``evidence`` for that. ``translated`` is the
+    packet as it was at the end, where that is not as it came. ``unsure`` says why
     nobody can be sure of its way; empty where all was seen.
     """
 
@@ -123,6 +127,7 @@ class ObservedPacket:
     detail: str
     mark: int
     evidence: tuple[str, ...] = ()
+    translated: str = ""
     connection: str = ""
     surprises: tuple[str, ...] = ()
     prediction: str = ""

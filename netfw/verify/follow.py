@@ -13,14 +13,12 @@ from netfw.host.live_trace import (
     clear_leftover,
     has_legacy_tables,
 )
-from netfw.host.trace_table import OUT, ROUTED
 from netfw.ir.mark import MaskedWord
 from netfw.ir.origin import Origin
 from netfw.traverse.observed import (
     Entry,
     ObservedEnd,
     ObservedPacket,
-    RoutingSeen,
     TraceTotals,
 )
 from netfw.traverse.packet import Packet
@@ -28,7 +26,7 @@ from netfw.traverse.packet_filter import PacketFilter
 from netfw.traverse.wire import read_packet
 from netfw.verify.flights import Flight, Flights
 from netfw.verify.rule_names import RuleNames
-from netfw.verify.timeline import Timeline, TimelineBuilder
+from netfw.verify.timeline import RoutingPoint, Timeline, TimelineBuilder
 from netfw.verify.trace_context import TraceContext
 
 _PAUSE = 0.1
@@ -177,6 +175,8 @@ class Follower:
             detail,
             way.mark,
             evidence,
+            _translated(packet, way),
+            surprises=() if packet is None else self._context.strange(packet, way),
             unsure=unsure,
             headers=flight.network + flight.transport,
             length=_length(flight),
@@ -186,15 +186,14 @@ class Follower:
         return observed
 
     def _complete(self, packet: Packet | None, way: Timeline) -> Iterator[Entry]:
-        """The entries, with what routing did; netfw's own points are no steps."""
-        points = iter([point for point in way.points if point in (ROUTED, OUT)])
+        """The entries, with what routing did."""
         for entry in way.entries:
-            if isinstance(entry, RoutingSeen):
-                point = next(points)
-                if packet is not None:
-                    yield self._context.routing(packet, way, entry, point)
-            else:
+            if not isinstance(entry, RoutingPoint):
                 yield entry
+            elif packet is not None:
+                seen = self._context.routing(packet, way, entry)
+                if seen is not None:
+                    yield seen
 
     def totals(self) -> TraceTotals:
         """What was done in all, once the packets have been given out."""
@@ -222,6 +221,17 @@ def _packet_of(flight: Flight, came_by: str) -> Packet | None:
         return read_packet(flight.network + flight.transport, came_by, first.mark)
     except ValueError:
         return None
+
+
+def _translated(packet: Packet | None, way: Timeline) -> str:
+    """The packet as it was at the end, where addresses or ports are others than at first."""
+    if packet is None or not way.network:
+        return ""
+    try:
+        last = read_packet(way.network + way.transport, packet.in_interface)
+    except ValueError:
+        return ""
+    return "" if str(last) == str(packet) else str(last)
 
 
 def _length(flight: Flight) -> int:

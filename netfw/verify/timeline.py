@@ -19,7 +19,7 @@ from netfw.host.trace_table import (
 )
 from netfw.ir.names import Backend, Hook
 from netfw.ir.target import Reject, SetMark, UnknownTarget
-from netfw.traverse.observed import Entry, ObservedEnd, ObservedStep, OutsideChange, RoutingSeen
+from netfw.traverse.observed import Entry, ObservedEnd, ObservedStep, OutsideChange
 from netfw.traverse.traversal import Outcome
 from netfw.verify.flights import Flight
 from netfw.verify.observe import NFT_OUTCOMES, TARGET_OUTCOMES
@@ -51,22 +51,39 @@ _END_OF = {
     Outcome.REJECT: ObservedEnd.REJECTED,
     Outcome.QUEUE: ObservedEnd.QUEUED,
 }
+SOCKET, FIRST_HOOK = "the socket", "the first hook"
+"""Where a packet begins whose mark is set already."""
 Suspects = Callable[[Hook | None, ObservedStep | None, str], tuple[str, ...]]
 """Who may have written the mark at a hook, behind a step, before what is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingPoint:
+    """Where routing asked for the packet's way: before OUTPUT (LEAVES), behind it (OUT), or behind
+    PREROUTING (ROUTED), with the network header as it was then and the interface (0: none)."""
+
+    point: str
+    mark: int
+    network: bytes
+    left_by: int
 
 
 @dataclass(slots=True)
 class Timeline:
     """A packet's way so far. ``points`` are the places of netfw's own that it passed, ``came_by``
-    and ``left_by`` numbers of interfaces (0: none)."""
+    and ``left_by`` numbers of interfaces (0: none). ``network`` and ``transport`` are its headers
+    as they were last seen."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[Entry | RoutingPoint] = field(default_factory=list)
+    network: bytes = b""
+    transport: bytes = b""
     mark: int = 0
     hook: Hook | None = None
     points: list[str] = field(default_factory=list)
     is_local: bool = False
     came_by: int = 0
     left_by: int = 0
+    forwarded_by: int = 0
     state: int | None = None
     end: ObservedEnd = ObservedEnd.VANISHED
 
@@ -93,12 +110,16 @@ class TimelineBuilder:
         way.hook = Hook.OUTPUT if way.is_local else Hook.PREROUTING
         way.mark = first.mark
         if first.mark:
-            before = "the socket" if way.is_local else "the first hook"
+            before = SOCKET if way.is_local else FIRST_HOOK
             writers = suspects(None, None, before)
             way.entries.append(OutsideChange(0, first.mark, f"before {before}", writers))
+        if way.is_local:
+            way.entries.append(RoutingPoint(LEAVES, first.mark, first.network, first.oif))
         for event in flight.events:
             if event.state is not None:
                 way.state = event.state
+            if event.network:
+                way.network, way.transport = event.network, event.transport
             if event.packet_id is None:
                 self._legacy(way, event, suspects)
             elif event.table == TABLE and event.table_family == _INET:
@@ -120,9 +141,11 @@ class TimelineBuilder:
         way.points.append(event.chain)
         if event.chain in (OUT, SENT, FORWARDED):
             way.left_by = event.oif
-        mark = event.mark
+        if event.chain == FORWARDED:
+            way.forwarded_by = event.oif
         if event.chain in (ROUTED, OUT):
-            way.entries.append(RoutingSeen(mark, ""))
+            point = RoutingPoint(event.chain, event.mark, event.network, event.oif)
+            way.entries.append(point)
 
     def _meet(self, way: Timeline, mark: int, where: str, suspects: Suspects) -> None:
         """The mark as it is at the next thing seen: if it is another one, somebody wrote it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from netfw.errors import FactError, HostError
 from netfw.host.drop_counters import MARTIANS, REASONS, read_counters, went_up
@@ -12,11 +12,11 @@ from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_trace import interface_names
 from netfw.host.outside_writers import read_outside_writers
 from netfw.host.route_lookup import RouteAnswer, look_up_route
-from netfw.host.trace_table import OUT, ROUTED
+from netfw.host.trace_table import DELIVERED, FORWARDED, OUT, ROUTED, SENT
 from netfw.ir.names import Family, Hook
 from netfw.ir.net import format_address
 from netfw.traverse.host_facts import LOOPBACK
-from netfw.traverse.observed import ObservedStep, RoutingSeen
+from netfw.traverse.observed import ObservedEnd, ObservedStep, RoutingSeen
 from netfw.traverse.packet import Packet
 from netfw.traverse.routing_tables import (
     REFUSING,
@@ -26,9 +26,13 @@ from netfw.traverse.routing_tables import (
     TableRule,
 )
 from netfw.traverse.traversal import End, Outcome, Stop
-from netfw.verify.timeline import Timeline
+from netfw.verify.timeline import FIRST_HOOK, SOCKET, RoutingPoint, Timeline
 
 _TABLE_NAMES = {255: "local", 254: "main", 253: "default"}
+_TUNNELS = frozenset(
+    {"vxlan", "geneve", "gre", "gretap", "ip6gre", "ip6gretap", "ipip", "sit", "ip6tnl", "erspan"}
+)
+"""Kinds of links whose packets keep the mark of what they carry (skb_tunnel_xmit and alike)."""
 _MOST_REMEMBERED = 10_000
 
 
@@ -79,11 +83,11 @@ class TraceContext:
             owners = [f"queue {number}: {who}" for number, who in writers.queues.items()]
             said = ", ".join(owners) or "no process reads a queue now"
             found.append(f"the process behind NFQUEUE, which may set it with its verdict ({said})")
-        if where == "the socket":
+        if where == SOCKET:
             found.append("the socket: SO_MARK of the process that sent it")
             found.append("the mark of what it answers: fwmark_reflect, tcp_fwmark_accept")
             return tuple(found)
-        if where == "the first hook":
+        if where == FIRST_HOOK:
             if came_by in writers.tc:
                 found.append(
                     f"a tc filter or its eBPF at {came_by} (tc filter show dev {came_by})"
@@ -98,52 +102,112 @@ class TraceContext:
         found.append("a rule that wrote it and did not match further on, or eBPF at a hook")
         return tuple(found)
 
-    def routing(self, packet: Packet, way: Timeline, seen: RoutingSeen, point: str) -> RoutingSeen:
-        """What routing did with the packet behind a point, and which rules it asked."""
+    def routing(self, packet: Packet, way: Timeline, at: RoutingPoint) -> RoutingSeen | None:
+        """What routing did with the packet at a point, and which rules it asked; None behind
+        OUTPUT where nothing that it asks for has changed."""
         family = packet.family
-        came_by = "" if point == OUT else packet.in_interface
-        asked = Asked(family, packet.source, packet.destination, came_by, seen.mark)
-        decision = self._decision(way, point)
-        rule_text = route_text = ""
-        reads_mark = False
-        passed: list[str] = []
-        facts = self.facts.get(family)
-        if facts is not None:
-            try:
-                for rule in facts.tables.rules:
-                    applies = rule.applies(asked)
-                    if applies is False:
-                        if rule.mark is not None:
-                            passed.append(rule_words(rule))
-                        continue
-                    if applies is None:
-                        raise Stop(
-                            End.UNDECIDED, f"{rule_words(rule)} asks what is not known here"
-                        )
-                    route = facts.tables.answer_of(rule, asked)
-                    if route is None:
-                        continue
-                    rule_text, route_text = rule_words(rule), route_words(route)
-                    reads_mark = rule.mark is not None
-                    break
-                else:
-                    route_text = "no route"
-            except Stop as stop:
-                rule_text = f"not known: {stop.detail}"
+        came_by = packet.in_interface if at.point == ROUTED else ""
+        source, destination = _addresses(family, at.network)
+        asked = Asked(family, source, destination, came_by, at.mark)
+        before = next(one for one in way.entries if isinstance(one, RoutingPoint))
+        left_by = at.left_by
+        if at.point == OUT:
+            # its own event still says the interface from before; POSTROUTING says the last one
+            left_by = way.left_by if SENT in way.points else 0
+            if (at.mark, at.network, left_by) == (before.mark, before.network, before.left_by):
+                return None
+        found = self._by_rules(asked)
         answer = self._ask(asked)
+        decision = self._decision(way, at, left_by)
+        note = ""
+        route = found.interface
+        if at.point == OUT and route and left_by and route != self.name(left_by):
+            note = (
+                f"with mark {at.mark:#x} it would be {route}, but nothing routed it again: only "
+                "a chain of type route (mangle OUTPUT) does, where it changes the mark"
+            )
         return RoutingSeen(
-            seen.mark, decision, rule_text, route_text, reads_mark, tuple(passed), answer.text
+            at.mark,
+            decision,
+            found.rule,
+            found.route,
+            found.reads_mark,
+            tuple(found.passed_over),
+            answer.text,
+            tuple(found.behind),
+            note,
         )
 
-    def _decision(self, way: Timeline, point: str) -> str:
-        behind = way.points[way.points.index(point) + 1 :] if point in way.points else []
-        if point == ROUTED and Hook.INPUT in _hooks_of(way):
+    def _by_rules(self, asked: Asked) -> _ByRules:
+        """Go through the routing rules as the kernel does."""
+        found = _ByRules()
+        facts = self.facts.get(asked.family)
+        if facts is None:
+            return found
+        try:
+            for rule in facts.tables.rules:
+                applies = rule.applies(asked)
+                if found.route:
+                    # it is decided; those behind it are told where they would have matched
+                    if applies and rule.mark is not None and facts.tables.answer_of(rule, asked):
+                        found.behind.append(rule_words(rule))
+                    continue
+                if applies is False:
+                    if rule.mark is not None:
+                        found.passed_over.append(rule_words(rule))
+                    continue
+                if applies is None:
+                    raise Stop(End.UNDECIDED, f"{rule_words(rule)} asks for more")
+                route = facts.tables.answer_of(rule, asked)
+                if route is None:
+                    continue
+                found.rule, found.route = rule_words(rule), route_words(route)
+                found.interface = route.interface if route.kind is RouteKind.UNICAST else ""
+                found.reads_mark = rule.mark is not None
+        except Stop as stop:
+            if not found.route:
+                found.rule = f"not known: {stop.detail}"
+        else:
+            found.route = found.route or "no route"
+        return found
+
+    def _decision(self, way: Timeline, at: RoutingPoint, left_by: int) -> str:
+        if at.point != ROUTED:
+            return f"out by {self.name(left_by)}" if left_by else ""
+        behind = way.points[way.points.index(ROUTED) + 1 :]
+        hooks = {entry.hook for entry in way.entries if isinstance(entry, ObservedStep)}
+        if DELIVERED in behind or Hook.INPUT in hooks:
             return "to this host"
-        if Hook.FORWARD in _hooks_of(way) or "forwarded" in behind or way.is_local:
-            return f"out by {self.name(way.left_by)}" if way.left_by else ""
-        if "delivered" in behind:
-            return "to this host"
+        if FORWARDED in behind:
+            return f"out by {self.name(way.forwarded_by)}"
         return ""
+
+    def strange(self, packet: Packet, way: Timeline) -> tuple[str, ...]:
+        """What is strange about a packet that was sent, which no rule shows."""
+        facts = self.facts.get(packet.family)
+        name = self.name(way.left_by)
+        if facts is None or way.end is not ObservedEnd.SENT or not name:
+            return ()
+        found = []
+        source, _ = _addresses(packet.family, way.network)
+        owners = [
+            interface
+            for interface, mine in facts.addresses.items()
+            if any(one.address == source for one in mine)
+        ]
+        if owners and LOOPBACK not in owners and name not in owners and name != LOOPBACK:
+            text = format_address(packet.family, source)
+            found.append(
+                f"its source {text} is of {owners[0]}, and it leaves by {name}: "
+                "nothing translated it (masquerade)"
+            )
+        interface = facts.interfaces.get(name)
+        if interface is not None and interface.kind in _TUNNELS and way.mark:
+            found.append(
+                f"{name} is a tunnel ({interface.kind}): the packet that carries it begins with "
+                f"the same mark {way.mark:#x}, and is filtered and routed by it again"
+            )
+        return tuple(found)
 
     def _ask(self, asked: Asked) -> RouteAnswer:
         if len(self._answers) > _MOST_REMEMBERED:
@@ -173,8 +237,9 @@ class TraceContext:
             where = way.hook.value if way.hook is not None else "a hook"
             return Gone(f"in {where}, by nothing that the trace shows", tuple(evidence))
         came_by = packet.in_interface if last == ROUTED else ""
-        asked = Asked(family, packet.source, packet.destination, came_by, way.mark)
-        answer = self._ask_now(asked)
+        source, destination = _addresses(family, way.network)
+        packet = replace(packet, source=source, destination=destination)
+        answer = self._ask_now(Asked(family, source, destination, came_by, way.mark))
         evidence.append(f"the kernel, asked again for its route: {answer.text}")
         why = self._reason(packet, way, last, answer, up)
         return Gone(why, tuple(evidence))
@@ -232,8 +297,23 @@ class TraceContext:
         return ""
 
 
-def _hooks_of(way: Timeline) -> set[Hook | None]:
-    return {entry.hook for entry in way.entries if isinstance(entry, ObservedStep)}
+@dataclass(slots=True)
+class _ByRules:
+    """What the routing rules say of a packet."""
+
+    rule: str = ""
+    route: str = ""
+    interface: str = ""
+    reads_mark: bool = False
+    passed_over: list[str] = field(default_factory=list)
+    behind: list[str] = field(default_factory=list)
+
+
+def _addresses(family: Family, network: bytes) -> tuple[int, int]:
+    """Source and destination in a network header."""
+    at, size = (12, 4) if family is Family.IPV4 else (8, 16)
+    source, destination = network[at : at + size], network[at + size : at + 2 * size]
+    return int.from_bytes(source, "big"), int.from_bytes(destination, "big")
 
 
 def rule_words(rule: TableRule) -> str:
