@@ -1,4 +1,4 @@
-"""``netfw marks WORD``."""
+"""``netfw marks [WORD]``."""
 
 from __future__ import annotations
 
@@ -20,26 +20,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         metavar="MARK[/MASK]",
         help="a mark as iptables takes it: 0x60000, 393216 or 0x20000/0x30000; "
-        "without one the field's layout is printed",
+        "without one: who writes and reads each bit on this host",
     )
     parser.add_argument(
         "--field",
         metavar="MASK",
-        default=f"{DEFAULT_FIELD_MASK:#x}",
-        help="where the policy has netfw's four bits; default: %(default)s",
+        help=f"where the policy has netfw's four bits; default: {DEFAULT_FIELD_MASK:#x}; "
+        "without MARK their layout is printed",
     )
     parser.add_argument(
         "--steer",
         metavar="MASK",
         help="where the policy steers: 0xff00000 unless it says otherwise",
     )
+    parser.add_argument(
+        "--netns",
+        metavar="NAME|PID|PATH",
+        help="without MARK: another network namespace of this host",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Say what a mark means."""
+    """Say what a mark means, or what this host does with all of them."""
+    if arguments.mark is None and arguments.field is None:
+        if arguments.steer is not None:
+            raise UsageError.at("--steer", "it is for a mark", "give one: netfw marks 0x60000")
+        return _show_ledger(arguments.netns or "", as_json=arguments.json)
+    if arguments.netns is not None:
+        raise UsageError.at("--netns", "it names a host to look at", "leave MARK and --field out")
     try:
-        field = MarkField(parse_word(arguments.field))
+        field = MarkField(parse_word(arguments.field or f"{DEFAULT_FIELD_MASK:#x}"))
     except ValueError as error:
         raise UsageError.at("--field", str(error)) from None
     steer = _read_steer(arguments.steer, field)
@@ -63,6 +74,27 @@ def run(arguments: argparse.Namespace) -> int:
         print()
     else:
         print("\n".join(lines))
+    return int(ExitCode.OK)
+
+
+def _show_ledger(netns: str, *, as_json: bool) -> int:
+    import gc
+
+    # see netfw/cli/prove.py: many objects, hardly a cycle
+    gc.disable()
+    from netfw.doctor.ledger import make_ledger
+    from netfw.host.live_namespace import LiveNamespace
+    from netfw.host.observe import read_state
+    from netfw.report.glyphs import glyphs_for
+    from netfw.report.ledger import ledger_data, ledger_lines
+
+    with LiveNamespace(netns) as namespace:
+        ledger = make_ledger(read_state(namespace))
+    if as_json:
+        sys.stdout.write(json.dumps(ledger_data(ledger), indent=1) + "\n")
+    else:
+        for line in ledger_lines(ledger, glyphs_for(sys.stdout)):
+            print(line)
     return int(ExitCode.OK)
 
 

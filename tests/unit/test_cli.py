@@ -269,7 +269,7 @@ def test_a_bug_of_ours_is_told_without_a_traceback(
         raise RuntimeError("boom")
 
     monkeypatch.setattr("netfw.cli.marks._layout", fail)
-    code, _, err = run(capsys, "marks")
+    code, _, err = run(capsys, "marks", "--field", "0xf0000")
     assert code == 70
     assert err.startswith("netfw: internal error: RuntimeError: boom\n  hint: this is a bug")
 
@@ -281,7 +281,7 @@ def test_an_interrupt_ends_with_its_own_code(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("netfw.cli.marks._layout", interrupt)
-    code, _, err = run(capsys, "marks")
+    code, _, err = run(capsys, "marks", "--field", "0xf0000")
     assert (code, err) == (130, "netfw: interrupted; nothing is left behind\n")
 
 
@@ -312,7 +312,8 @@ def test_output_into_a_closed_pipe_is_no_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--debug", "marks", "1"], ["marks", "1", "--debug"], ["--color", "never", "marks"]]
+    "words",
+    [["--debug", "marks", "1"], ["marks", "1", "--debug"], ["--color", "never", "marks", "1"]],
 )
 def test_common_options_may_stand_before_or_behind_the_verb(
     words: list[str], capsys: pytest.CaptureFixture[str]
