@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from netfw.host.connection_mark import ConnectionMarks
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_trace import (
     LiveTrace,
@@ -14,6 +15,7 @@ from netfw.host.live_trace import (
     has_legacy_tables,
 )
 from netfw.ir.mark import MaskedWord
+from netfw.ir.names import Family
 from netfw.ir.origin import Origin
 from netfw.traverse.observed import (
     Entry,
@@ -26,6 +28,7 @@ from netfw.traverse.packet_filter import PacketFilter
 from netfw.traverse.wire import read_packet
 from netfw.verify.flights import Flight, Flights
 from netfw.verify.rule_names import RuleNames
+from netfw.verify.surprise import Predictor
 from netfw.verify.timeline import RoutingPoint, Timeline, TimelineBuilder
 from netfw.verify.trace_context import TraceContext
 
@@ -33,7 +36,6 @@ _PAUSE = 0.1
 """Seconds after which packets that are gone are looked for."""
 _DRAIN = 0.5
 """Seconds in which packets that are on their way may end, once time is over."""
-Judge = Callable[[ObservedPacket, Timeline], ObservedPacket]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +61,21 @@ class Follower:
         namespace: LiveNamespace,
         wish: Wish,
         origin_of: Callable[[str], Origin | None] = lambda _: None,
-        judge: Judge | None = None,
     ) -> None:
         check_privilege(namespace)
         self.wish = wish
-        self._judge = judge
         self.ended = False
         """Set from outside to end the trace early."""
         left = clear_leftover(namespace)
         # all is looked at before the first packet is chosen
         self._names = RuleNames.read(namespace, origin_of)
         self._namespace = namespace
-        self._context = TraceContext(namespace, has_legacy=has_legacy_tables(namespace))
+        self._context = TraceContext(
+            namespace, self._names.all_rules, has_legacy=has_legacy_tables(namespace)
+        )
         self._trace = LiveTrace(namespace, wish.packets, rate=wish.rate, seconds=wish.seconds)
+        self._marks = ConnectionMarks(namespace)
+        self._predictors: dict[Family, Predictor | None] = {}
         self._builder = TimelineBuilder(self._names, self._names.hooks)
         self._flights = Flights(self._context.loopback)
         self._began = time.monotonic()
@@ -181,9 +185,30 @@ class Follower:
             headers=flight.network + flight.transport,
             length=_length(flight),
         )
-        if self._judge is not None and not unsure:
-            observed = self._judge(observed, way)
-        return observed
+        return observed if unsure or packet is None else self._compared(observed, packet, way)
+
+    def _compared(self, seen: ObservedPacket, packet: Packet, way: Timeline) -> ObservedPacket:
+        """The packet with its connection's mark, and with what the model says of it."""
+        if self._trace.has_more:
+            # so many packets come that their events wait: those come first
+            return replace(seen, prediction="none: too many packets at once")
+        mark = self._marks.of(packet)
+        if mark is not None:
+            seen = replace(seen, connection=f"mark {mark:#x} (read when the packet had gone)")
+        predictor = self._predictor(packet.family)
+        if predictor is None:
+            return seen
+        leaves_by = self._context.name(way.left_by)
+        return predictor.compare(seen, way.state, mark or 0, leaves_by)
+
+    def _predictor(self, family: Family) -> Predictor | None:
+        if family not in self._predictors:
+            facts = self._context.facts.get(family)
+            rules = self._names.rules(family)
+            self._predictors[family] = (
+                None if facts is None or rules is None else Predictor(rules, facts)
+            )
+        return self._predictors[family]
 
     def _complete(self, packet: Packet | None, way: Timeline) -> Iterator[Entry]:
         """The entries, with what routing did."""
@@ -212,7 +237,10 @@ class Follower:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._trace.__exit__(*exception)
+        try:
+            self._trace.__exit__(*exception)
+        finally:
+            self._marks.close()
 
 
 def _packet_of(flight: Flight, came_by: str) -> Packet | None:

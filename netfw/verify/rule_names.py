@@ -81,6 +81,15 @@ class RuleNames:
         return tuple(one.problem for one in self._families.values() if one.problem)
 
     @property
+    def all_rules(self) -> dict[Family, LiveRules]:
+        """The rules of each family that could be understood."""
+        return {family: one.rules for family, one in self._families.items() if not one.problem}
+
+    def rules(self, family: Family) -> LiveRules | None:
+        """The rules of a family; None where they could not be understood."""
+        return self.all_rules.get(family)
+
+    @property
     def hooks(self) -> Mapping[tuple[str, str, str], str]:
         """The hook of each base chain of nf_tables, by family, table and chain."""
         return self._texts.hooks

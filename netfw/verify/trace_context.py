@@ -9,6 +9,8 @@ from netfw.errors import FactError, HostError
 from netfw.host.drop_counters import MARTIANS, REASONS, read_counters, went_up
 from netfw.host.live_facts import LiveFacts, read_facts
 from netfw.host.live_namespace import LiveNamespace
+from netfw.host.live_rules import LiveRules
+from netfw.host.live_sets import read_sets
 from netfw.host.live_trace import interface_names
 from netfw.host.outside_writers import read_outside_writers
 from netfw.host.route_lookup import RouteAnswer, look_up_route
@@ -47,14 +49,19 @@ class Gone:
 class TraceContext:
     """A namespace as it was when the trace began; the counters are looked at again."""
 
-    def __init__(self, namespace: LiveNamespace, *, has_legacy: bool) -> None:
+    def __init__(
+        self, namespace: LiveNamespace, rules: Mapping[Family, LiveRules], *, has_legacy: bool
+    ) -> None:
         self._namespace = namespace
         self.interfaces = interface_names(namespace)
         self.facts: dict[Family, LiveFacts] = {}
         self.problems: list[str] = []
         for family in Family:
             try:
-                self.facts[family] = read_facts(namespace, family)
+                facts = read_facts(namespace, family)
+                if family in rules:
+                    facts = replace(facts, sets=read_sets(namespace, rules[family]))
+                self.facts[family] = facts
             except (HostError, FactError) as error:
                 self.problems.append(f"{family} routing cannot be read: {error.faults[0].problem}")
         self._writers = read_outside_writers(namespace, has_legacy=has_legacy)

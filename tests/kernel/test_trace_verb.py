@@ -8,17 +8,21 @@ from dataclasses import replace
 import pytest
 
 from netfw.errors import Where
+from netfw.host.live_namespace import LiveNamespace
 from netfw.host.run import run
 from netfw.ir.names import Backend, Family, Hook
 from netfw.ir.origin import Origin
 from netfw.traverse.observed import ObservedEnd
+from netfw.traverse.packet_filter import parse_filter
 from netfw.traverse.traversal import Outcome
+from netfw.verify.follow import Follower, Wish
 from tests.kernel.following import (
     changes,
     follow,
     load,
     nft,
     routings,
+    send,
     step_with,
     tables_of,
 )
@@ -260,3 +264,33 @@ def test_nothing_is_left_behind(router: Router, backend: Backend) -> None:
 def loggers(router: Router) -> str:
     names = [f"net.netfilter.nf_log.{number}" for number in (2, 10)]
     return run(["sysctl", "-n", *names], namespace=router.box).stdout
+
+
+@each
+@on_each
+def test_model_agrees_with_what_is_seen(router: Router, backend: Backend, family: Family) -> None:
+    load(router, backend, family, MARKS)
+    packets = follow(router, [forwarded(family), forwarded(family, 60), host(family)])
+    assert [packet.prediction for packet in packets] == ["as seen"] * 3
+    assert not any(packet.surprises for packet in packets)
+
+
+def test_rule_that_changed_behind_the_models_back_is_a_surprise(router: Router) -> None:
+    """The rules are read before the trace begins; then one that nobody read drops the packet."""
+    load(router, Backend.NFT, Family.IPV4, MARKS)
+    wish = Wish(parse_filter("udp"), count=1, seconds=3)
+    with LiveNamespace(router.box.path) as live, Follower(live, wish) as follower:
+        load(router, Backend.NFT, Family.IPV4, "*filter\n-I FORWARD -j DROP\nCOMMIT\n")
+        send(router, forwarded(Family.IPV4))
+        (packet,) = follower.packets()
+    assert packet.end is ObservedEnd.DROPPED
+    assert packet.steps[-1].rule == -1
+    assert packet.surprises == ("the model goes on to filter FORWARD rule 1, the host did not",)
+
+
+@each
+def test_mark_of_the_connection_is_told(router: Router, family: Family) -> None:
+    load(router, Backend.NFT, family, MARKS)
+    first, second = follow(router, [forwarded(family), forwarded(family)])
+    assert first.connection.startswith("mark 0x10000 ")
+    assert second.connection.startswith("mark 0x10000 ")
