@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from netfw.errors import CapabilityError
+from netfw.errors import CapabilityError, FactError
 from netfw.facts.iptables_save import parse_ruleset
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.netlink import DUMP, attributes_of, dump, open_netfilter, request
 from netfw.host.nft_sets import tables_with_sets
 from netfw.host.saved_text import legacy_text, nft_text, save_program
 from netfw.ir.names import BUILTIN_CHAINS, Backend, Family, Hook, TableName
-from netfw.ir.ruleset import Ruleset
+from netfw.ir.ruleset import Ruleset, Table
 from netfw.traverse.hooks import SECURITY_PRIORITY
 from netfw.traverse.other_hooks import OtherChain
 
@@ -154,21 +155,70 @@ def saved_tables(namespace: LiveNamespace) -> list[SavedTable]:
     return saved
 
 
-def native_tables(namespace: LiveNamespace) -> list[tuple[str, str]]:
-    """The tables of nf_tables that iptables cannot show, as nft names them (family and name), in
-    the order in which they were made. Raises HostError."""
+@dataclass(frozen=True)
+class EveryRule:
+    """All that iptables can show of both families, and the tables of nf_tables that it cannot, as
+    nft names them (family and name), in the order in which they were made."""
+
+    by_family: Mapping[Family, LiveRules]
+    native: tuple[tuple[str, str], ...]
+
+
+def read_every_rule(namespace: LiveNamespace) -> EveryRule:
+    """All rules of a namespace, each listed once. ``others`` are left out: the native tables say
+    more. Lines are those of the whole listing. Raises as ``read_rules``."""
     found = _nf_tables(namespace)
-    readable = {
-        (_OWN_FAMILY[family], table.value)
-        for family in Family
-        for table in _own_tables(namespace, family, found)[0]
-    }
+    entered = None if namespace.is_own else namespace
+    by_family = {}
+    readable = set()
+    for family in Family:
+        rulesets = {}
+        text = legacy_text(entered, family)
+        if text:
+            program = save_program(Backend.LEGACY, family)
+            rulesets[Backend.LEGACY] = parse_ruleset(text, family, program)
+        number = _OWN_FAMILY[family]
+        if any((number, table.value) in found.tables for table in TableName):
+            with_sets = tables_with_sets(namespace, family)
+            own = tuple(
+                table
+                for table in _shown_tables(entered, family)
+                if table.name.value not in with_sets and _is_of_iptables(table.name, number, found)
+            )
+            if own:
+                rulesets[Backend.NFT] = Ruleset(family, own)
+            readable |= {(number, table.name.value) for table in own}
+        security = next(
+            (
+                base.priority
+                for base in found.chains
+                if (base.family, base.table) == (number, TableName.SECURITY.value)
+            ),
+            SECURITY_PRIORITY,
+        )
+        by_family[family] = LiveRules(rulesets, (), security)
     names = {_ARP: "arp", **_FAMILY_NAMES}
-    return [
+    native = tuple(
         (names.get(number, str(number)), name)
         for number, name in found.order
         if (number, name) not in readable
-    ]
+    )
+    return EveryRule(by_family, native)
+
+
+def _shown_tables(entered: LiveNamespace | None, family: Family) -> tuple[Table, ...]:
+    """The tables of iptables-nft, out of one listing; those that cannot be understood are left
+    out, since somebody's own nftables may stand in a table of that name."""
+    program = save_program(Backend.NFT, family)
+    text = nft_text(entered, family)
+    try:
+        return parse_ruleset(text, family, program).tables
+    except FactError:
+        tables: list[Table] = []
+        for part in _parts(text):
+            with contextlib.suppress(FactError):
+                tables += parse_ruleset(part, family, program).tables
+        return tuple(tables)
 
 
 def _parts(text: str) -> Iterator[str]:

@@ -30,7 +30,7 @@ from netfw.facts.queue_readers import parse_queue_readers
 from netfw.host.ipsets import saved_sets
 from netfw.host.live_facts import LiveFacts, read_facts
 from netfw.host.live_namespace import LiveNamespace
-from netfw.host.live_rules import native_tables, read_rules
+from netfw.host.live_rules import read_every_rule
 from netfw.host.namespace import Namespace
 from netfw.host.observe_connections import read_connections
 from netfw.host.observe_programs import read_programs
@@ -84,27 +84,22 @@ class _Reader:
 
 
 def read_state(namespace: LiveNamespace) -> HostState:
-    """Everything that can be read of a namespace. Raises CapabilityError where its rules may not
-    be read at all, since nothing could be said then."""
+    """Everything that can be read of a namespace. Raises HostError and FactError where its rules
+    cannot be read, since little could be said then."""
     reader = _Reader()
     entered = None if namespace.is_own else namespace
-    rules: list[HeldRules] = []
-    for family in Family:
-        try:
-            live = read_rules(namespace, family)
-        except CapabilityError:
-            raise
-        except NetfwError as error:
-            fault = error.faults[0]
-            reader.not_read.append(
-                NotRead(f"rules of {family}", f"{fault.place}: {fault.problem}")
-            )
-            continue
-        for backend, ruleset in live.rulesets.items():
-            priority = live.security_priority if backend is Backend.NFT else SECURITY_PRIORITY
-            rules.append(HeldRules(backend, ruleset, priority))
+    everything = read_every_rule(namespace)
+    rules = tuple(
+        HeldRules(
+            backend,
+            ruleset,
+            live.security_priority if backend is Backend.NFT else SECURITY_PRIORITY,
+        )
+        for live in everything.by_family.values()
+        for backend, ruleset in live.rulesets.items()
+    )
     tables: tuple[NftTable, ...] = reader.attempt(
-        "native nftables", lambda: _read_tables(namespace, entered), ()
+        "native nftables", lambda: _read_tables(entered, everything.native), ()
     )
     routes = {}
     for family in Family:
@@ -127,7 +122,7 @@ def read_state(namespace: LiveNamespace) -> HostState:
     reader.not_read += without
     state = HostState(
         namespace.name,
-        tuple(rules),
+        rules,
         tables,
         reader.attempt("routing rules", lambda: read_routing_rules(namespace), ()),
         routes,
@@ -149,9 +144,11 @@ def _read_facts(namespace: LiveNamespace, family: Family) -> LiveFacts | None:
     return read_facts(namespace, family)
 
 
-def _read_tables(namespace: LiveNamespace, entered: Namespace | None) -> tuple[NftTable, ...]:
+def _read_tables(
+    entered: Namespace | None, names: tuple[tuple[str, str], ...]
+) -> tuple[NftTable, ...]:
     found = []
-    for family, name in native_tables(namespace):
+    for family, name in names:
         listed = run(["nft", "-j", "list", "table", family, name], namespace=entered)
         text = run(["nft", "-a", "list", "table", family, name], namespace=entered)
         what = f"nft list table {family} {name}"

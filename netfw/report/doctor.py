@@ -9,6 +9,7 @@ from typing import Any
 from netfw.doctor.diagnosis import Diagnosis
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.place import Spot
+from netfw.ir.names import Family
 from netfw.report.glyphs import Glyphs
 
 _WIDTH = 99
@@ -42,8 +43,14 @@ def finding_lines(finding: Finding, glyphs: Glyphs) -> Iterator[str]:
 def spot_text(spot: Spot) -> str:
     """A place with its line or handle, so that it can be looked up."""
     if spot.line:
-        return f"{spot} (line {spot.line} of its listing)"
+        return f"{spot} (line {spot.line} of {_listing(spot)})"
     return f"{spot} (handle {spot.handle})" if spot.handle else str(spot)
+
+
+def _listing(spot: Spot) -> str:
+    """The program whose listing has the line."""
+    family = "ip6" if spot.family is Family.IPV6 else "ip"
+    return f"{spot.system}-save".replace("ip", family, 1)
 
 
 def _labelled(label: str, text: str) -> list[str]:
