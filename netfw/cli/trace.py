@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,13 @@ from netfw.cli.seconds import seconds
 from netfw.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from netfw.host.injection import Injection
+    from netfw.host.packet_comments import PacketComments
     from netfw.ir.mark import MaskedWord
     from netfw.ir.origin import Origin
     from netfw.traverse.observed import ObservedPacket
     from netfw.traverse.packet_filter import PacketFilter
+    from netfw.traverse.sketch import Sketch
     from netfw.verify.follow import Follower
 
 _RATE = 100
@@ -61,6 +65,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dropped", action="store_true", help="show packets alone that did not get through"
     )
     parser.add_argument(
+        "--inject",
+        metavar="PACKET",
+        help="send a packet, written as for explain, and follow it",
+    )
+    parser.add_argument(
+        "--pcapng",
+        metavar="FILE",
+        help="write the packets' headers with their timelines as comments, for Wireshark",
+    )
+    parser.add_argument(
         "--policy", metavar="FILE", help="the policy whose lines rules of netfw's come from"
     )
     add_variables(parser)
@@ -79,25 +93,68 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.clean:
         return _clean(arguments)
-    wanted = _filter(arguments)
+    sketch = _injected(arguments)
+    wanted = None if sketch is not None and arguments.filter is None else _filter(arguments)
     mark = _mark(arguments.mark)
     origin_of = _origins(arguments)
-    if wanted.is_everything:
+    if wanted is not None and wanted.is_everything:
         bound = f"at most {arguments.rate} a second" if arguments.rate else "without a limit"
         print(f"warning: this filter means every packet; {bound} are followed", file=sys.stderr)
+    from netfw.traverse.packet_filter import filter_of
     from netfw.verify.follow import Follower, Wish
 
-    wish = Wish(
-        wanted, arguments.count, arguments.seconds, arguments.rate, mark, arguments.dropped
-    )
     ending = _Ending()
-    with (
-        LiveNamespace(arguments.netns or "") as namespace,
-        Follower(namespace, wish, origin_of) as follower,
-    ):
+    with ExitStack() as stack:
+        namespace = stack.enter_context(LiveNamespace(arguments.netns or ""))
+        injection, cookie, count = None, 0, arguments.count
+        if sketch is not None:
+            from netfw.host.injection import Injection
+
+            injection = stack.enter_context(Injection(namespace, sketch))
+            if wanted is None:
+                wanted = filter_of(injection.packet)
+                cookie, count = injection.number, 1
+        assert wanted is not None
+        wish = Wish(
+            wanted,
+            count,
+            arguments.seconds,
+            arguments.rate,
+            mark,
+            arguments.dropped,
+            cookie,
+        )
+        written = None
+        if arguments.pcapng is not None:
+            from netfw.host.packet_comments import PacketComments
+
+            written = stack.enter_context(PacketComments(arguments.pcapng))
+        follower = stack.enter_context(Follower(namespace, wish, origin_of))
         ending.end(follower)
-        packets = _show(follower, as_json=arguments.json)
+        if injection is not None:
+            _send(injection, follower)
+        packets = _show(follower, written, as_json=arguments.json)
     return _finish(follower, packets, as_json=arguments.json)
+
+
+def _send(injection: Injection, follower: Follower) -> None:
+    refused = injection.send()
+    completed = ", ".join(injection.completed)
+    follower.notes.append(f"sent {injection.packet} (completed: {completed})")
+    if refused:
+        follower.notes.append(refused)
+
+
+def _injected(arguments: argparse.Namespace) -> Sketch | None:
+    """The packet that is to be sent, as it was described."""
+    from netfw.traverse.notation import NotationError, parse_packet
+
+    if arguments.inject is None:
+        return None
+    try:
+        return parse_packet(arguments.inject)
+    except NotationError as error:
+        raise UsageError.at(f"--inject:{error.column}", str(error), error.hint) from None
 
 
 class _Ending:
@@ -123,8 +180,10 @@ class _Ending:
             self._follower.ended = True
 
 
-def _show(follower: Follower, *, as_json: bool) -> list[ObservedPacket]:
-    from netfw.report.glyphs import glyphs_for
+def _show(
+    follower: Follower, written: PacketComments | None, *, as_json: bool
+) -> list[ObservedPacket]:
+    from netfw.report.glyphs import UNICODE, glyphs_for
     from netfw.report.trace import packet_lines
 
     glyphs = glyphs_for(sys.stdout)
@@ -133,6 +192,9 @@ def _show(follower: Follower, *, as_json: bool) -> list[ObservedPacket]:
         print("following; Ctrl-C ends it", file=sys.stderr, flush=True)
     for packet in follower.packets():
         packets.append(packet)
+        if written is not None:
+            comment = "\n".join(packet_lines(packet, UNICODE))
+            written.add(packet.headers, packet.length, packet.time, comment)
         if not as_json:
             for line in packet_lines(packet, glyphs):
                 print(line)

@@ -38,6 +38,8 @@ _VERDICTS = {
     -4: "goto",
     -5: "return",
 }
+_VERDICT_MASK = 0xFF
+"""NF_VERDICT_MASK in linux/netfilter.h."""
 _KINDS = {1: EventKind.POLICY, 2: EventKind.END, 3: EventKind.RULE}
 _VERDICT_LENGTH = 12
 """Bytes of NFTA_TRACE_VERDICT with a code and nothing more."""
@@ -149,7 +151,9 @@ class NftDecoder:
                         event_kind = _KINDS[u32(datagram, at + 4)[0]]
                     elif number == 5:
                         # nested: the code, and for jump and goto the chain
-                        verdict = _VERDICTS.get(_I32.unpack_from(datagram, at + 8)[0])
+                        code = _I32.unpack_from(datagram, at + 8)[0]
+                        # above the verdict NF_QUEUE stands the number of the queue
+                        verdict = _VERDICTS.get(code if code < 0 else code & _VERDICT_MASK)
                         if size > _VERDICT_LENGTH:
                             length_of_name = attribute(datagram, at + _VERDICT_LENGTH)[0]
                             name_at = at + _VERDICT_LENGTH

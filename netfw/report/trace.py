@@ -96,7 +96,10 @@ def _step_lines(step: ObservedStep, glyphs: Glyphs) -> Iterator[str]:
 
 def _change_lines(change: OutsideChange, glyphs: Glyphs) -> Iterator[str]:
     mark = _mark_words(change.mark_before, change.mark_after, glyphs)
-    yield f"    ! {mark} {change.between}: no rule that was seen wrote it"
+    if change.between:
+        yield f"    ! {mark} {change.between}: no rule that was seen wrote it"
+    else:
+        yield f"    ! it begins with mark {change.mark_after:#x}, which no rule wrote"
     for number, writer in enumerate(change.writers):
         yield f"    !     {'likely' if number == 0 else 'or'}: {writer}"
 
@@ -172,7 +175,7 @@ def _entry_data(entry: Entry) -> dict[str, Any]:
     if isinstance(entry, OutsideChange):
         return {
             "what": "change",
-            "between": entry.between,
+            "between": entry.between or None,
             "mark_before": f"{entry.mark_before:#x}",
             "mark_after": f"{entry.mark_after:#x}",
             "writers": list(entry.writers),

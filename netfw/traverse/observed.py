@@ -54,7 +54,8 @@ class ObservedStep:
 class OutsideChange:
     """The mark was another one at the next event, and no rule between them wrote it.
 
-    ``writers`` are who may have done so, the likeliest first, each with the reason.
+    ``between`` says where; it is empty where the packet began with a mark. ``writers`` are who may
+    have done so, the likeliest first, each with the reason.
     """
 
     mark_before: int

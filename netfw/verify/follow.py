@@ -14,6 +14,7 @@ from netfw.host.live_trace import (
     clear_leftover,
     has_legacy_tables,
 )
+from netfw.host.packets import cookie_of
 from netfw.ir.mark import MaskedWord
 from netfw.ir.names import Family
 from netfw.ir.origin import Origin
@@ -43,6 +44,7 @@ class Wish:
     """What is to be followed and shown: ``mark`` and ``dropped`` choose among what was followed.
 
     ``count`` 0 is no limit; ``rate`` in packets a second, 0 for no limit; ``seconds`` at most.
+    ``cookie`` means the one packet of netfw's own that carries this number; 0 is any packet.
     """
 
     packets: PacketFilter
@@ -51,6 +53,7 @@ class Wish:
     rate: int = 100
     mark: MaskedWord | None = None
     dropped: bool = False
+    cookie: int = 0
 
 
 class Follower:
@@ -126,7 +129,7 @@ class Follower:
             yield from self._show(flight)
 
     def _show(self, flight: Flight, *, cut: bool = False) -> Iterator[ObservedPacket]:
-        if self._is_enough():
+        if self._is_enough() or not self._is_wanted(flight):
             return
         packet = self._observed(flight, cut=cut)
         wish = self.wish
@@ -139,6 +142,12 @@ class Follower:
             return
         self._shown += 1
         yield replace(packet, number=self._shown)
+
+    def _is_wanted(self, flight: Flight) -> bool:
+        cookie = self.wish.cookie
+        if not cookie:
+            return True
+        return cookie_of(flight.family, flight.network, flight.transport) == cookie
 
     def _observed(self, flight: Flight, *, cut: bool) -> ObservedPacket:
         first = flight.events[0]

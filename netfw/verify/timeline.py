@@ -110,9 +110,8 @@ class TimelineBuilder:
         way.hook = Hook.OUTPUT if way.is_local else Hook.PREROUTING
         way.mark = first.mark
         if first.mark:
-            before = SOCKET if way.is_local else FIRST_HOOK
-            writers = suspects(None, None, before)
-            way.entries.append(OutsideChange(0, first.mark, f"before {before}", writers))
+            writers = suspects(None, None, SOCKET if way.is_local else FIRST_HOOK)
+            way.entries.append(OutsideChange(0, first.mark, "", writers))
         if way.is_local:
             way.entries.append(RoutingPoint(LEAVES, first.mark, first.network, first.oif))
         for event in flight.events:
