@@ -17,6 +17,6 @@ if TYPE_CHECKING:
 def all_uses(state: HostState) -> Iterator[MarkUse]:
     """Rules of both kinds first, then what is no rule."""
     for held in state.rules:
-        yield from iptables_uses(held, state.sets)
+        yield from iptables_uses(held, state.sets, state.queues)
     yield from nft_uses(state.tables)
     yield from other_uses(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from netfw.doctor.mark_use import Ending, MarkEffect, MarkTest, MarkUse, Word
@@ -41,7 +41,7 @@ from netfw.render.rule import render_rule
 
 if TYPE_CHECKING:
     from netfw.doctor.host_state import HeldRules
-    from netfw.doctor.observed import MarkedSet
+    from netfw.doctor.observed import MarkedSet, QueueReader
 
 _ENDINGS: Mapping[type[Target], Ending] = {
     Accept: Ending.ACCEPTED,
@@ -55,16 +55,19 @@ _ENDINGS: Mapping[type[Target], Ending] = {
 }
 
 
-def iptables_uses(held: HeldRules, sets: tuple[MarkedSet, ...] = ()) -> Iterator[MarkUse]:
+def iptables_uses(
+    held: HeldRules, sets: Iterable[MarkedSet] = (), queues: Iterable[QueueReader] = ()
+) -> Iterator[MarkUse]:
     """Every rule that reads or writes a mark, in the order of tables and chains; those that no
-    hook leads to have no passages."""
+    hook leads to have no passages. ``queues`` say whose those are that give packets to one."""
     by_name = {one.name: one for one in sets}
+    readers = {one.queue: one.owner for one in queues}
     for table in held.ruleset.tables:
         for chain in table.chains:
             entries = None
             for number, rule in enumerate(chain.rules, start=1):
                 effects = _effects(rule, by_name)
-                tests = tuple(_tests(rule))
+                tests = tuple(tests_of(rule.matches))
                 if not effects and not tests:
                     continue
                 if entries is None:
@@ -80,7 +83,15 @@ def iptables_uses(held: HeldRules, sets: tuple[MarkedSet, ...] = ()) -> Iterator
                     is_first_only=table.name is TableName.NAT,
                     is_conditional=any(_asks(match) for match in rule.matches)
                     or any(_asks(match) for entry in entries for match in entry.calls),
+                    owner=_reader(rule.target, readers),
                 )
+
+
+def _reader(target: Target, readers: Mapping[int, str]) -> str:
+    """The program that reads the queue of a rule; empty where there is none."""
+    if not isinstance(target, Nfqueue) or target.balance is not None:
+        return ""
+    return readers.get(target.queue or 0, "")
 
 
 def spot_of(held: HeldRules, table: TableName, chain: str, number: int) -> Spot:
@@ -112,8 +123,9 @@ def _asks(match: Match) -> bool:
     return not isinstance(match, CommentMatch)
 
 
-def _tests(rule: Rule) -> Iterator[MarkTest]:
-    for match in rule.matches:
+def tests_of(matches: Iterable[Match]) -> Iterator[MarkTest]:
+    """What matches ask of marks."""
+    for match in matches:
         match match:
             case MarkMatch(mark, negate):
                 yield MarkTest(Word.PACKET, mark.mask, mark.value, negate)
@@ -133,13 +145,13 @@ def _effects(rule: Rule, sets: Mapping[str, MarkedSet]) -> tuple[MarkEffect, ...
     for match in rule.matches:
         if isinstance(match, SocketMatch) and match.restores_mark:
             found.append(MarkEffect.any_value(Word.PACKET, MAX_MARK, "the socket's mark"))
-    effect = _EFFECTS.get(type(rule.target))
-    if effect is not None:
-        found += effect(rule.target, sets)
+    if isinstance(rule.target, _WRITERS):
+        found += effects_of(rule.target, sets)
     return tuple(found)
 
 
-def _of_target(target: Target, sets: Mapping[str, MarkedSet]) -> Iterator[MarkEffect]:
+def effects_of(target: Target, sets: Mapping[str, MarkedSet]) -> Iterator[MarkEffect]:
+    """What a target does to marks; ``sets`` are those whose members carry some, by name."""
     match target:
         case SetMark(mark):
             yield MarkEffect.set_word(Word.PACKET, mark)
@@ -173,20 +185,15 @@ def _of_target(target: Target, sets: Mapping[str, MarkedSet]) -> Iterator[MarkEf
             pass
 
 
-_EFFECTS: Mapping[
-    type[Target], Callable[[Target, Mapping[str, MarkedSet]], Iterator[MarkEffect]]
-] = {
-    kind: _of_target
-    for kind in (
-        SetMark,
-        SetConnmark,
-        SaveMark,
-        RestoreMark,
-        Tproxy,
-        Hmark,
-        Nfqueue,
-        ChangeSet,
-        UnknownTarget,
-    )
-}
+_WRITERS = (
+    SetMark,
+    SetConnmark,
+    SaveMark,
+    RestoreMark,
+    Tproxy,
+    Hmark,
+    Nfqueue,
+    ChangeSet,
+    UnknownTarget,
+)
 """The kinds that can write a mark; most rules have none of them."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from netfw.doctor.iptables_uses import effects_of, tests_of
 from netfw.doctor.mark_use import Ending, MarkEffect, MarkTest, MarkUse, Word
 from netfw.doctor.nft_mark_value import effect_of, mark_read
 from netfw.doctor.observed import NftChain, NftRule, NftTable
 from netfw.doctor.place import Spot, Stage, System
 from netfw.doctor.reach import Entry, reached
 from netfw.ir.mark import MAX_MARK
+from netfw.ir.match import ConnmarkMatch, MarkMatch
 from netfw.ir.names import Family
 
 _STAGES = {
@@ -22,6 +24,8 @@ _STAGES = {
     "ingress": Stage.INGRESS,
     "egress": Stage.EGRESS,
 }
+_OF_FAMILY = {"bridge": Stage.BRIDGE, "arp": Stage.ARP}
+"""Families whose packets are not, or not yet, those of the IP layer."""
 _FAMILIES = {"ip": Family.IPV4, "ip6": Family.IPV6}
 _ENDINGS = {
     "accept": Ending.ACCEPTED,
@@ -91,7 +95,7 @@ def nft_reach(table: NftTable) -> dict[str, tuple[Entry, ...]]:
     for chain in table.chains:
         if not chain.hook:
             continue
-        stage = Stage.BRIDGE if table.family == "bridge" else _STAGES.get(chain.hook)
+        stage = _OF_FAMILY.get(table.family) or _STAGES.get(chain.hook)
         if stage is None:
             continue
         base = f"{table.family} {table.name} {chain.name}"
@@ -155,7 +159,8 @@ def _maps_asked(part: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
 
 
 def _tests(rule: NftRule) -> tuple[MarkTest, ...]:
-    found: list[MarkTest] = []
+    asked = [one for one in rule.extensions if isinstance(one, MarkMatch | ConnmarkMatch)]
+    found: list[MarkTest] = list(tests_of(asked))
     for expression in rule.expressions:
         if not isinstance(expression, Mapping):
             continue
@@ -221,7 +226,10 @@ def _keys_of_maps(part: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _effects(rule: NftRule) -> tuple[MarkEffect, ...]:
-    found = []
+    found: list[MarkEffect] = []
+    for extension in rule.extensions:
+        if not isinstance(extension, MarkMatch | ConnmarkMatch):
+            found += effects_of(extension, {})
     for expression in rule.expressions:
         if not isinstance(expression, Mapping):
             continue
@@ -230,7 +238,8 @@ def _effects(rule: NftRule) -> tuple[MarkEffect, ...]:
             written = mark_read(mangle.get("key"))
             if written is not None:
                 found.append(effect_of(written[0], mangle.get("value")))
-        found += _of_extension(expression.get("xt"))
+        if not rule.extensions:
+            found += _of_extension(expression.get("xt"))
         if "queue" in expression:
             why = "whatever the program behind queue says"
             found.append(MarkEffect.any_value(Word.PACKET, MAX_MARK, why))

@@ -55,6 +55,8 @@ class Stage(Enum):
     OUTPUT = "OUTPUT"
     POSTROUTING = "POSTROUTING"
     EGRESS = "egress"
+    ARP = "ARP"
+    """Packets of ARP, which no rule of the others ever sees."""
 
     def __str__(self) -> str:
         return self.value

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netfw.errors import FactError
+from netfw.facts.extension_marks import MarkExtension
 
 _RULE_LINE = re.compile(r"^\t\t(.*) # handle (\d+)$")
 _CHAIN_LINE = re.compile(r"^\tchain \S+ \{")
@@ -16,11 +17,20 @@ _CHAIN_LINE = re.compile(r"^\tchain \S+ \{")
 
 @dataclass(frozen=True, slots=True)
 class NftRule:
-    """A rule of a native table: ``expressions`` as ``nft -j`` has them, ``text`` as ``nft -a``."""
+    """A rule of a native table: ``expressions`` as ``nft -j`` has them, ``text`` as ``nft -a``.
+
+    ``extensions`` is what those of iptables and the like in it do with marks, which nft does not
+    show."""
 
     handle: int
     text: str
     expressions: tuple[Any, ...] = ()
+    extensions: tuple[MarkExtension, ...] = ()
+
+    @property
+    def has_extensions(self) -> bool:
+        """Whether there are extensions of iptables in it, of whatever kind."""
+        return any(isinstance(one, Mapping) and "xt" in one for one in self.expressions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,24 @@ class NftTable:
     chains: tuple[NftChain, ...] = ()
     sets: Mapping[str, Any] = field(default_factory=dict)
     flowtables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def with_extensions(self, found: Mapping[int, tuple[MarkExtension, ...]]) -> NftTable:
+        """The table with what is known of extensions, by the handle of their rule."""
+        chains = tuple(
+            replace(
+                chain,
+                rules=tuple(
+                    replace(rule, extensions=found.get(rule.handle, ())) for rule in chain.rules
+                ),
+            )
+            for chain in self.chains
+        )
+        return replace(self, chains=chains)
+
+    @property
+    def has_extensions(self) -> bool:
+        """Whether some rule has extensions of iptables."""
+        return any(rule.has_extensions for chain in self.chains for rule in chain.rules)
 
 
 def parse_nft_table(listed: str, text: str, what: str = "nft list table") -> NftTable:

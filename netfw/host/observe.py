@@ -26,12 +26,14 @@ from netfw.doctor.observed import (
 from netfw.errors import CapabilityError, HostError, NetfwError
 from netfw.facts.marked_sets import parse_marked_sets
 from netfw.facts.nft_tables import parse_nft_table
-from netfw.facts.queue_readers import parse_queue_readers
+from netfw.facts.queue_readers import parse_netlink_sockets, parse_queue_readers
 from netfw.host.ipsets import saved_sets
 from netfw.host.live_facts import LiveFacts, read_facts
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_rules import read_every_rule
 from netfw.host.namespace import Namespace
+from netfw.host.netlink import NETLINK_NETFILTER
+from netfw.host.nft_extensions import read_extensions
 from netfw.host.observe_connections import read_connections
 from netfw.host.observe_programs import read_programs
 from netfw.host.observe_routing import read_links, read_routing_rules
@@ -153,6 +155,18 @@ def _read_tables(
         text = run(["nft", "-a", "list", "table", family, name], namespace=entered)
         what = f"nft list table {family} {name}"
         found.append(parse_nft_table(listed.stdout, text.stdout, what))
+    if any(table.has_extensions for table in found):
+        extensions = read_extensions(entered)
+        found = [
+            table.with_extensions(
+                {
+                    handle: of
+                    for (family, name, handle), of in extensions.items()
+                    if (family, name) == (table.family, table.name)
+                }
+            )
+            for table in found
+        ]
     return tuple(found)
 
 
@@ -169,15 +183,22 @@ def _settings(interfaces: tuple[str, ...]) -> list[str]:
 
 
 def _read_queues(namespace: LiveNamespace, programs: Programs | None) -> tuple[QueueReader, ...]:
-    path = Path("/proc/thread-self/net/netfilter/nfnetlink_queue")
+    root = Path("/proc/thread-self/net")
+
+    def read(name: str) -> str:
+        return namespace.call(lambda: (root / name).read_text(encoding="ascii"))
+
     try:
-        text = namespace.call(lambda: path.read_text(encoding="ascii"))
+        readers = parse_queue_readers(read("netfilter/nfnetlink_queue"))
     except FileNotFoundError:
         # no queue without this part of the kernel
         return ()
+    if not readers or programs is None:
+        return tuple(QueueReader(queue, port) for queue, port in readers)
+    inodes = parse_netlink_sockets(read("netlink"), NETLINK_NETFILTER)
     return tuple(
-        QueueReader(queue, port, "" if programs is None else programs.name_of(port))
-        for queue, port in parse_queue_readers(text)
+        QueueReader(queue, port, programs.owner_of(inodes.get(port, 0), everywhere=True)[0])
+        for queue, port in readers
     )
 
 

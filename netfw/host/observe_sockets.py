@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -27,56 +28,61 @@ _PATIENCE = 10.0
 
 
 class Programs:
-    """The processes of a namespace, by the sockets that they hold."""
+    """The processes that hold sockets of a namespace.
+
+    Those in the namespace are looked at first. A program may hold sockets of other namespaces
+    than its own: all others are looked at where it is worth it.
+    """
 
     def __init__(self, namespace: LiveNamespace) -> None:
         wanted = os.fstat(namespace.descriptor).st_ino
         self._by_inode: dict[int, int] = {}
-        self._inside: set[int] = set()
+        self._others: list[int] = []
+        self._names: dict[int, str] = {}
+        self._may_mark: dict[int, bool | None] = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             try:
-                if os.stat(entry / "ns" / "net").st_ino != wanted:
-                    continue
-                self._inside.add(int(entry.name))
-                self._look_at(int(entry.name))
+                is_inside = os.stat(entry / "ns" / "net").st_ino == wanted
             except OSError:
                 # it has ended, or is somebody else's
                 continue
-        self._names: dict[int, str] = {}
-        self._may_mark: dict[int, bool | None] = {}
+            if is_inside:
+                self._look_at(int(entry.name))
+            else:
+                self._others.append(int(entry.name))
 
     def _look_at(self, process: int) -> None:
         folder = f"/proc/{process}/fd"
-        for descriptor in os.listdir(folder):
-            try:
-                target = os.readlink(f"{folder}/{descriptor}")
-            except OSError:
-                continue
-            if target.startswith("socket:["):
-                self._by_inode.setdefault(int(target[8:-1]), process)
+        with contextlib.suppress(OSError):
+            for descriptor in os.listdir(folder):
+                with contextlib.suppress(OSError):
+                    target = os.readlink(f"{folder}/{descriptor}")
+                    if target.startswith("socket:["):
+                        self._by_inode.setdefault(int(target[8:-1]), process)
 
-    def owner_of(self, inode: int) -> tuple[str, bool | None]:
+    def owner_of(self, inode: int, *, everywhere: bool = False) -> tuple[str, bool | None]:
         """The program of a socket, and whether it may give sockets a mark; empty and None where
-        that cannot be seen."""
+        that cannot be seen. ``everywhere``: also in other namespaces."""
+        if everywhere and inode and inode not in self._by_inode:
+            while self._others:
+                self._look_at(self._others.pop())
         process = self._by_inode.get(inode)
         if process is None:
             return "", None
         if process not in self._may_mark:
             self._may_mark[process] = _may_mark(process)
-        return self.name_of(process), self._may_mark[process]
+        return self._name_of(process), self._may_mark[process]
 
-    def name_of(self, process: int) -> str:
-        """A process in words, such as ``ping[4711]``; empty where it is not in this namespace."""
-        if process not in self._inside:
-            return ""
+    def _name_of(self, process: int) -> str:
+        """A process in words, such as ``ping[4711]``."""
         if process not in self._names:
-            try:
-                name = Path(f"/proc/{process}/comm").read_text(errors="replace").strip()
-                self._names[process] = f"{name}[{process}]"
-            except OSError:
-                self._names[process] = ""
+            name = ""
+            with contextlib.suppress(OSError):
+                comm = Path(f"/proc/{process}/comm").read_text(errors="replace").strip()
+                name = f"{comm}[{process}]"
+            self._names[process] = name
         return self._names[process]
 
 
@@ -143,7 +149,9 @@ def _wish(family: int, protocol: int) -> bytes:
 def _socket(
     one: DumpedSocket, protocol: str, programs: Programs | None, names: dict[int, str]
 ) -> Socket:
-    owner, may_mark = ("", None) if programs is None else programs.owner_of(one.inode)
+    owner, may_mark = (
+        ("", None) if programs is None else programs.owner_of(one.inode, everywhere=bool(one.mark))
+    )
     interface = names.get(one.interface, "")
     return Socket(
         protocol,

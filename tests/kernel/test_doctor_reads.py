@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from netfw.errors import ExitCode
 from netfw.host.iptables import restore
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.namespace import Namespace
+from netfw.host.netlink import ACK, attribute, open_netfilter, request
 from netfw.host.observe import read_state
 from netfw.host.run import run
 from netfw.ir.names import Backend, Family
@@ -145,6 +147,59 @@ def test_a_table_of_nft_by_the_name_of_one_of_iptables_is_native(box: Namespace)
     assert (use.spot.system, use.spot.table) == (System.NFTABLES, "ip mangle")
 
 
+def test_ebtables_and_arptables_are_read_as_the_kernel_has_them(box: Namespace) -> None:
+    """nft 1.0.6 shows ``xt target MARK`` of arptables; and what its --set-mark sets is toggled:
+    arptables 1.8.9 leaves the mask 0."""
+    for words in (
+        "ebtables -t nat -A PREROUTING --mark 0x4/0xff -j mark --mark-set 0x5",
+        "ebtables -t nat -A PREROUTING ! --mark /0xf0 -j mark --mark-and 0x5",
+        "ebtables -t nat -A PREROUTING -j mark --mark-xor 0x6",
+        "ebtables -t nat -A PREROUTING -j mark --mark-or 0x3",
+        "arptables -A INPUT -j MARK --or-mark 0x8",
+        "arptables -A INPUT -j MARK --set-mark 0x4",
+    ):
+        run(words.split(), namespace=box)
+    uses = _of(_read(box), System.NFTABLES)
+    assert [tuple(map(str, use.tests)) for use in uses[:2]] == [("0x4/0xff",), ("0x0/0xf0",)]
+    assert [str(use.effects[0]) for use in uses] == [
+        "0x5/0xffffffff",
+        "0x0/0xfffffffa",
+        "0x6/0x0",
+        "0x3/0x3",
+        "0x8/0x8",
+        "0x4/0x0",
+    ]
+    assert uses[0].passages[0].stage is Stage.BRIDGE
+    assert not uses[4].passages[0].shares_way(uses[0].passages[0])
+
+
+def test_a_queue_has_a_reader_whose_program_is_named(box: Namespace) -> None:
+    restore(
+        box,
+        Backend.NFT,
+        Family.IPV4,
+        "*mangle\n-A PREROUTING -j NFQUEUE --queue-num 7\nCOMMIT\n",
+    )
+    with open_netfilter(box) as link:
+        bind = attribute(1, b"\1\0\0\2")
+        link.send(request(3 << 8 | 2, ACK, 0, 7, bind))
+        link.recv(1 << 12)
+        state = _read(box)
+    assert [reader.queue for reader in state.queues] == [7]
+    (use,) = state.uses
+    assert use.owner == state.queues[0].owner
+    assert use.owner.endswith(f"[{os.getpid()}]")
+    assert use.effects[0].opaque == 0xFFFFFFFF
+
+
+def test_policies_of_ipsec_ask_for_marks(box: Namespace) -> None:
+    words = "ip xfrm policy add src 10.0.0.0/8 dst 192.0.2.0/24 dir out mark 0x10 mask 0xf0"
+    run(words.split(), namespace=box)
+    (use,) = _of(_read(box), System.XFRM)
+    assert str(use.tests[0]) == "0x10/0xf0"
+    assert use.spot.text == "policy 10.0.0.0/8 -> 192.0.2.0/24, mark 0x10/0xf0"
+
+
 @each_family
 def test_routing_rules_read_marks_with_their_masks(box: Namespace, family: Family) -> None:
     ip = ["ip", f"-{family.value}", "rule", "add"]
@@ -172,6 +227,8 @@ def test_sockets_tell_their_mark_and_their_program(box: Namespace) -> None:
         (found,) = [one for one in state.sockets if one.mark]
         assert (found.protocol, found.state) == ("tcp", "LISTEN")
         assert found.local == f"127.0.0.1:{made.getsockname()[1]}"
+        assert found.owner.endswith(f"[{os.getpid()}]")
+        assert found.may_mark
         (use,) = _of(state, System.SOCKET)
         assert use.effects[0].xor == 0x80000
 
