@@ -7,19 +7,19 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from netfw.cli.policy_file import add_variables, read_policy
 from netfw.cli.seconds import seconds
-from netfw.errors import ExitCode, UsageError
+from netfw.errors import ExitCode, HostError, UsageError
 
 if TYPE_CHECKING:
     from netfw.host.injection import Injection
     from netfw.host.packet_comments import PacketComments
     from netfw.ir.mark import MaskedWord
     from netfw.ir.origin import Origin
-    from netfw.traverse.observed import ObservedPacket
     from netfw.traverse.packet_filter import PacketFilter
     from netfw.traverse.sketch import Sketch
     from netfw.verify.follow import Follower
@@ -133,8 +133,8 @@ def run(arguments: argparse.Namespace) -> int:
         ending.end(follower)
         if injection is not None:
             _send(injection, follower)
-        packets = _show(follower, written, as_json=arguments.json)
-    return _finish(follower, packets, as_json=arguments.json)
+        result = _show(follower, written, as_json=arguments.json)
+    return _finish(follower, result, as_json=arguments.json)
 
 
 def _send(injection: Injection, follower: Follower) -> None:
@@ -180,42 +180,51 @@ class _Ending:
             self._follower.ended = True
 
 
-def _show(
-    follower: Follower, written: PacketComments | None, *, as_json: bool
-) -> list[ObservedPacket]:
+@dataclass(slots=True)
+class _Result:
+    """What the exit code depends on."""
+
+    unsure: bool = False
+    surprised: bool = False
+
+
+def _show(follower: Follower, written: PacketComments | None, *, as_json: bool) -> _Result:
+    """Print packets as their ways end; none is kept."""
     from netfw.report.glyphs import UNICODE, glyphs_for
-    from netfw.report.trace import packet_lines
+    from netfw.report.trace import JSON_HEAD, packet_json, packet_lines
 
     glyphs = glyphs_for(sys.stdout)
-    packets = []
-    if not as_json:
-        print("following; Ctrl-C ends it", file=sys.stderr, flush=True)
+    result = _Result()
+    print("following; Ctrl-C ends it", file=sys.stderr, flush=True)
+    if as_json:
+        sys.stdout.write(JSON_HEAD)
     for packet in follower.packets():
-        packets.append(packet)
+        result.unsure = result.unsure or bool(packet.unsure)
+        result.surprised = result.surprised or bool(packet.surprises)
         if written is not None:
             comment = "\n".join(packet_lines(packet, UNICODE))
             written.add(packet.headers, packet.length, packet.time, comment)
-        if not as_json:
-            for line in packet_lines(packet, glyphs):
-                print(line)
+        if as_json:
+            sys.stdout.write(packet_json(packet))
+        else:
+            sys.stdout.write("\n".join([*packet_lines(packet, glyphs), ""]))
+        if not follower.is_behind:
             sys.stdout.flush()
-    return packets
+    return result
 
 
-def _finish(follower: Follower, packets: list[ObservedPacket], *, as_json: bool) -> int:
-    from netfw.report.trace import total_lines, trace_json
+def _finish(follower: Follower, result: _Result, *, as_json: bool) -> int:
+    from netfw.report.trace import json_tail, total_lines
 
     totals = follower.totals()
     if as_json:
-        sys.stdout.write(trace_json(packets, totals))
+        sys.stdout.write(json_tail(totals))
     else:
         for line in total_lines(totals):
             print(line)
-    if totals.lost or any(packet.unsure for packet in packets):
+    if totals.lost or result.unsure:
         return int(ExitCode.HOST)
-    if any(packet.surprises for packet in packets):
-        return int(ExitCode.DIFFERENCES)
-    return int(ExitCode.OK)
+    return int(ExitCode.DIFFERENCES if result.surprised else ExitCode.OK)
 
 
 def _clean(arguments: argparse.Namespace) -> int:
@@ -257,7 +266,19 @@ def _origins(arguments: argparse.Namespace) -> Callable[[str], Origin | None]:
         from netfw.compiler.pipeline import compile_policy
 
         return compile_policy(read_policy(arguments.policy, arguments)).source_map.origin_of
-    return lambda _: None
+    if arguments.netns is not None:
+        # what was applied was applied to this host itself
+        return lambda _: None
+    from netfw.host.history import entry_numbers, read_entry
+    from netfw.host.state_folder import StateFolder
+
+    try:
+        state = StateFolder()
+        numbers = entry_numbers(state)
+        entry = read_entry(state, numbers[-1]) if numbers else None
+    except HostError:
+        entry = None
+    return (lambda _: None) if entry is None else entry.origins.origin_of
 
 
 def _count(text: str) -> int:

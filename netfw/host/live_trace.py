@@ -33,7 +33,7 @@ _LARGEST_DATAGRAM = 65536
 _PACKET_LOG = 4
 """NFNL_SUBSYS_ULOG in linux/netfilter/nfnetlink.h."""
 _DECODED_AT_ONCE = 2000
-_MOST_WAITING = 1_000_000
+_MOST_WAITING = 200_000
 """Datagrams that wait here to be decoded; the rest waits in the kernel, which counts losses."""
 
 

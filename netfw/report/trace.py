@@ -194,15 +194,23 @@ def _entry_data(entry: Entry) -> dict[str, Any]:
     }
 
 
-def trace_json(packets: list[ObservedPacket], totals: TraceTotals) -> str:
-    """A whole trace as JSON."""
+JSON_HEAD = f'{{\n "schema": {SCHEMA},\n "packets": ['
+"""What a trace as JSON begins with; packets and ``json_tail`` follow."""
+
+
+def packet_json(packet: ObservedPacket) -> str:
+    """A packet as JSON, to follow those before it."""
+    comma = "," if packet.number > 1 else ""
+    return f"{comma}\n  {json.dumps(packet_data(packet), ensure_ascii=False)}"
+
+
+def json_tail(totals: TraceTotals) -> str:
+    """What a trace as JSON ends with."""
     data = {
-        "schema": SCHEMA,
-        "packets": [packet_data(packet) for packet in packets],
         "matched": totals.matched,
         "followed": totals.followed,
         "seconds": round(totals.seconds, 3),
         "lost": totals.lost or None,
         "notes": list(totals.notes),
     }
-    return json.dumps(data, indent=1) + "\n"
+    return "\n ],\n" + json.dumps(data, indent=1).removeprefix("{\n") + "\n"

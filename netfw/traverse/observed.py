@@ -17,8 +17,8 @@ class ObservedStep:
 
     ``backend`` is ``nft`` or ``legacy``; ``table`` is a table of iptables, or one of nftables
     with its family (``inet mine``). ``rule`` counts from 1; 0 is the end of a chain or its
-    policy, and -1 a rule that was gone when its text was asked for. ``text`` is empty where none
-    is known. ``origin`` is where a policy says it. ``jump`` is the chain that it leads to.
+    policy, and -1 a rule that was not there when the trace began. ``text`` is empty where none is
+    known. ``origin`` is where a policy says it. ``jump`` is the chain that it leads to.
     """
 
     hook: Hook | None
@@ -43,7 +43,7 @@ class ObservedStep:
         if self.rule > 0:
             what = f"rule {self.rule}"
         elif self.rule < 0:
-            what = "rule that is gone"
+            what = "new rule" if self.text else "rule that is gone"
         else:
             is_builtin = self.hook is not None and self.chain == self.hook.value
             what = "policy" if is_builtin or self.outcome is not Outcome.RETURN else "end"

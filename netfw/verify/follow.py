@@ -109,6 +109,11 @@ class Follower:
                 yield from self._show(flight, cut=True)
         self._lost = self._trace.lost
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether more events wait than could be looked at so far."""
+        return self._trace.has_more
+
     def _is_enough(self) -> bool:
         return bool(self.wish.count) and self._shown >= self.wish.count
 
@@ -232,6 +237,12 @@ class Follower:
     def totals(self) -> TraceTotals:
         """What was done in all, once the packets have been given out."""
         matched, followed = self._trace.counts
+        bridges = self._context.bridges
+        if not matched and bridges:
+            self.notes.append(
+                f"no packet matched; what only passes through {', '.join(bridges)} meets no IP "
+                "hook unless bridge-nf-call-iptables is on"
+            )
         lost = f"{self._lost} trace events" if self._lost else ""
         return TraceTotals(
             self._shown,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from netfw.errors import FactError, HostError
-from netfw.facts.nft_rule_texts import NftRuleTexts, parse_rule_texts
+from netfw.facts.nft_rule_texts import NftRule, NftRuleTexts, parse_rule_texts
+from netfw.host.clock import since_boot
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_rules import LiveRules, read_rules
 from netfw.host.nft_trace import rule_handles
@@ -25,6 +26,8 @@ from netfw.ir.target import (
 )
 from netfw.render.rule import render_rule
 
+_AGAIN = 1.0
+"""Seconds: no sooner are rules read again that were not there when the trace began."""
 _NFT_FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}
 _WRITES = re.compile(r"\bmeta mark set\b|\btproxy\b")
 _WRITERS = (SetMark, RestoreMark, Hmark, Tproxy, UnknownTarget, ChangeSet)
@@ -59,9 +62,13 @@ class RuleNames:
         families: Mapping[Family, FamilyNames],
         texts: NftRuleTexts,
         origin_of: Callable[[str], Origin | None],
+        read_texts: Callable[[], NftRuleTexts],
     ) -> None:
         self._families = families
         self._texts = texts
+        self._read_texts = read_texts
+        self._new_texts: NftRuleTexts | None = None
+        self._read_at = since_boot()
         self._origin_of = origin_of
         self._known: dict[tuple[object, ...], NamedRule | None] = {}
 
@@ -71,9 +78,13 @@ class RuleNames:
     ) -> RuleNames:
         """Look at all rules of a namespace; raises HostError."""
         inside = None if namespace.is_own else namespace
-        done = run(["nft", "-a", "list", "ruleset"], namespace=inside, check=False)
+
+        def read_texts() -> NftRuleTexts:
+            done = run(["nft", "-a", "list", "ruleset"], namespace=inside, check=False)
+            return parse_rule_texts(done.stdout)
+
         families = {family: _read_family(namespace, family) for family in Family}
-        return cls(families, parse_rule_texts(done.stdout), origin_of)
+        return cls(families, read_texts(), origin_of, read_texts)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -104,9 +115,12 @@ class RuleNames:
     ) -> NamedRule | None:
         """The rule of nf_tables with a handle; None for one that is not known."""
         key = (family, table_family, table, chain, handle)
-        if key not in self._known:
-            self._known[key] = self._find_nft(family, table_family, table, chain, handle)
-        return self._known[key]
+        found = self._known.get(key)
+        if found is None:
+            found = self._find_nft(family, table_family, table, chain, handle)
+            if found is not None:
+                self._known[key] = found
+        return found
 
     def _find_nft(
         self, family: Family, table_family: int, table: str, chain: str, handle: int
@@ -118,11 +132,25 @@ class RuleNames:
             found = None if number is None else self._of_iptables(ruleset, table, chain, number)
             if found is not None:
                 return found
-        one = self._texts.rules.get((name, table, chain), {}).get(handle)
+        one = self._text(name, table, chain, handle)
         if one is None:
             return None
         origin = self._origin(one.comment) if one.comment else None
         return NamedRule(one.number, one.text, origin, bool(_WRITES.search(one.text)))
+
+    def _text(self, family: str, table: str, chain: str, handle: int) -> NftRule | None:
+        """A rule as nft prints it; one that is new makes all be read again."""
+        place = (family, table, chain)
+        one = self._texts.rules.get(place, {}).get(handle)
+        if one is None and self._new_texts is None and since_boot() - self._read_at < _AGAIN:
+            self._new_texts = self._read_texts()
+        elif one is None and since_boot() - self._read_at >= _AGAIN:
+            self._new_texts, self._read_at = self._read_texts(), since_boot()
+        if one is None and self._new_texts is not None:
+            one = self._new_texts.rules.get(place, {}).get(handle)
+            # the numbers of before do not count it
+            one = None if one is None else replace(one, number=-1)
+        return one
 
     def legacy(self, family: Family, table: str, chain: str, number: int) -> NamedRule | None:
         """A legacy rule; None where the number is that of the chain's end."""

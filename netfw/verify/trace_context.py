@@ -74,6 +74,12 @@ class TraceContext:
         numbers = {name: number for number, name in self.interfaces.items()}
         return numbers.get(LOOPBACK, 0)
 
+    @property
+    def bridges(self) -> tuple[str, ...]:
+        """The bridges of the host."""
+        links = [one for facts in self.facts.values() for one in facts.interfaces.values()]
+        return tuple(sorted({one.name for one in links if one.kind == "bridge"}))
+
     def name(self, number: int) -> str:
         """An interface's name; empty for 0."""
         if not number:

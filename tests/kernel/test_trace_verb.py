@@ -284,7 +284,8 @@ def test_rule_that_changed_behind_the_models_back_is_a_surprise(router: Router) 
         send(router, forwarded(Family.IPV4))
         (packet,) = follower.packets()
     assert packet.end is ObservedEnd.DROPPED
-    assert packet.steps[-1].rule == -1
+    assert (packet.steps[-1].rule, packet.steps[-1].text) == (-1, "drop")
+    assert packet.steps[-1].place == "nft filter FORWARD new rule"
     assert packet.surprises == ("the model goes on to filter FORWARD rule 1, the host did not",)
 
 

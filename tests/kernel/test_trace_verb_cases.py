@@ -38,11 +38,13 @@ class Host:
             LiveNamespace(f"{self.prefix}{namespace}") as live,
             Follower(live, wish) as follower,
         ):
-            probe = ["ip", "netns", "exec", f"{self.prefix}{sender}", "python3"]
-            subprocess.run(
-                [*probe, str(CASES / "probe.py"), *words], check=True, capture_output=True
-            )
+            self.probe(sender, *words)
             return list(follower.packets())
+
+    def probe(self, sender: str, *words: str) -> None:
+        """Send something from a namespace."""
+        argv = ["ip", "netns", "exec", f"{self.prefix}{sender}", "python3"]
+        subprocess.run([*argv, str(CASES / "probe.py"), *words], check=True, capture_output=True)
 
     def udp(self, sender: str = "c", mark: str = "0", wanted: str = "udp -> :5000") -> Packet:
         """The one datagram to the far server, as the router sees it."""
@@ -183,6 +185,16 @@ def case_23_accepted_socket(host: Host) -> None:
     (answer,) = host.trace("r", "tcp -> 198.51.100.7 flags syn,ack", "b", *words)
     assert (answer.mark, answer.detail) == (0, "wa")
     assert routings(answer)[0].passed_over == ("ip rule 500 iif lo fwmark 0x1/0xff lookup 100",)
+
+
+def case_25_bridged(host: Host) -> None:
+    """Nothing is seen of what a bridge passes on, and that is said."""
+    wish = Wish(parse_filter("udp"), seconds=1)
+    with LiveNamespace(f"{host.prefix}s") as live, Follower(live, wish) as follower:
+        host.probe("c", "udp", "10.6.0.2", PORT, "0")
+        assert list(follower.packets()) == []
+        (note,) = follower.totals().notes
+    assert "passes through br0 meets no IP hook" in note
 
 
 def case_27_early_accept(host: Host) -> None:
