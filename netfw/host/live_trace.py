@@ -103,6 +103,8 @@ class LiveTrace:
             self._inside, wanted, rate=rate, seconds=seconds, loggers=self._loggers
         )
         self.counts = (0, 0)
+        self.taken_away = False
+        """Whether somebody else took the table away before its time, once it has been stopped."""
         try:
             if self.follows_legacy:
                 self._link = bind_log_group(namespace, buffer)
@@ -153,6 +155,8 @@ class LiveTrace:
     def stop_choosing(self) -> None:
         """Take the table away: no further packet is followed; what waits may still be read."""
         if self._handle is not None:
+            left = find_leftover(self._inside)
+            self.taken_away = left is None or left.handle != self._handle
             self.counts = read_counts(self._inside)
         self._undo()
 

@@ -132,7 +132,7 @@ def total_lines(totals: TraceTotals) -> Iterator[str]:
         beyond = totals.matched - totals.followed
         yield f"{beyond} packets were beyond the rate limit (--rate) and not followed"
     if totals.lost:
-        yield f"inconclusive: the kernel lost {totals.lost}"
+        yield f"inconclusive: {totals.lost}"
 
 
 def packet_data(packet: ObservedPacket) -> dict[str, Any]:

@@ -128,7 +128,8 @@ def _head(words: list[tuple[str, int]]) -> PacketFilter:
         before, behind = [], words
     for side in (before, behind):
         if len(side) > 1:
-            raise NotationError(side[1][1], f"'{side[1][0]}' is not understood here", _FORM)
+            text, column = next((word for word in side if not _is_end(word[0])), side[1])
+            raise NotationError(column, f"'{text}' is not understood here", _FORM)
     for word in before:
         found = _read(word, lambda text, f=found: _source(f, text))  # type: ignore[misc]
     for word in behind:

@@ -243,13 +243,17 @@ class Follower:
                 f"no packet matched; what only passes through {', '.join(bridges)} meets no IP "
                 "hook unless bridge-nf-call-iptables is on"
             )
-        lost = f"{self._lost} trace events" if self._lost else ""
+        lost = [f"the kernel lost {self._lost} trace events"] if self._lost else []
+        if self._trace.taken_away:
+            lost.append(
+                "somebody took the trace's table away while it ran (a flush of the ruleset)"
+            )
         return TraceTotals(
             self._shown,
             matched,
             followed,
             time.monotonic() - self._began,
-            lost,
+            "; ".join(lost),
             tuple(self.notes),
         )
 

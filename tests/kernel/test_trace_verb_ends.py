@@ -183,6 +183,15 @@ def test_namespace_that_is_gone_is_one_clear_line(capsys: pytest.CaptureFixture[
     assert "there is no namespace 'no-such-namespace'" in capsys.readouterr().err
 
 
+def test_flush_of_the_ruleset_is_said(router: Router) -> None:
+    wish = Wish(parse_filter("udp"), seconds=0.3)
+    with LiveNamespace(router.box.path) as live, Follower(live, wish) as follower:
+        run(["nft", "flush", "ruleset"], namespace=router.box)
+        assert list(follower.packets()) == []
+        assert "somebody took the trace's table away" in follower.totals().lost
+    assert loggers(router) == NOT_THE_USUAL
+
+
 def test_rate_limit_leaves_packets_out_and_says_so(router: Router) -> None:
     packets = [forwarded(Family.IPV4, port) for port in range(100, 150)]
     wish = Wish(parse_filter("udp"), rate=5, seconds=0.5)

@@ -53,6 +53,7 @@ def test_filter_becomes_a_rule_that_chooses(line: str, words: str) -> None:
         ("udp state new", 11, "connection tracking comes only after"),
         ("icmpv6 -> 10.0.0.1", 19, "IPv4 has no such protocol"),
         ("udp near", 5, "'near' is no IP address"),
+        ("udp near eth0", 5, "'near' is not understood here"),
         ("udp in eth0 nearby 3", 13, "'nearby' is none of in, out"),
     ],
 )
