@@ -162,3 +162,46 @@ def _loader() -> Any:  # noqa: ANN401 - which of the two PyYAML has is known at 
     import yaml
 
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+_CHAINS = (
+    ("KUBE-NWPLCY", "kube-router"),
+    ("KUBE-POD-FW", "kube-router"),
+    ("KUBE-ROUTER", "kube-router"),
+    ("KUBE-", "kube-proxy"),
+    ("CILIUM_", "cilium"),
+    ("OLD_CILIUM_", "cilium"),
+    ("cali-", "calico"),
+    ("WEAVE", "weave"),
+    ("DOCKER", "docker"),
+    ("CNI-", "cni"),
+    ("NETAVARK", "netavark"),
+    ("ts-", "tailscale"),
+    ("NETBIRD-", "netbird"),
+    ("nordvpn", "nordvpn"),
+    ("AWS-", "aws"),
+    ("ANTREA-", "antrea"),
+    ("ISTIO_", "istio"),
+    ("APPMESH_", "app mesh"),
+    ("SM-GN-", "submariner"),
+    ("AZURE-NPM", "azure"),
+    ("mwan3_", "mwan3"),
+    ("pbr_", "pbr"),
+    ("FW_", "firewalla"),
+    ("ufw", "ufw"),
+    ("LIBVIRT_", "libvirt"),
+    ("NETFW-", "netfw"),
+    ("netfw", "netfw"),
+)
+"""What the names of chains begin with, by the word for the program; the longer ones first."""
+_TABLES = ("wg-quick", "mullvad", "netbird", "sing-box", "calico", "tailscale", "aws-cni")
+"""Native tables whose names say whose they are, or begin so."""
+
+
+def software_of_chain(chain: str, table: str = "") -> str:
+    """A word for the program that a chain belongs to; empty where the name does not tell."""
+    name = table.rpartition(" ")[2] if " " in table else ""
+    for word in _TABLES:
+        if name.startswith(word):
+            return word
+    return next((word for prefix, word in _CHAINS if chain.startswith(prefix)), "")

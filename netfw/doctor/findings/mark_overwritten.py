@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netfw.doctor.asked import BEGINNERS, asked_bits, can_meet, goes_from
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkEffect, MarkUse, Word
@@ -16,8 +17,8 @@ EXPLANATION = """\
 only those that N is about. A bit that another rule set before it is gone when a rule behind it
 asks for that bit: a packet that was let through is dropped, or leaves by the wrong uplink.
 
-Write only the bits that are yours: '--set-xmark N/MASK', '--or-mark N', in nftables
-'meta mark set mark and ~MASK or N'.
+Write only the bits that are yours: '--set-xmark N/MASK', '--or-mark N', in nftables 'meta mark
+set mark and ~MASK or N'.
 """
 
 
@@ -35,6 +36,10 @@ def find(state: HostState) -> Iterator[Finding]:
                 bits, before = lost
                 yield _finding(guilty, effect, reader, before, bits)
                 break
+        else:
+            unread = _lost_unread(guilty, effect, writers)
+            if unread is not None:
+                yield _unread(guilty, effect, *unread)
 
 
 def _whole_constant(use: MarkUse) -> MarkEffect | None:
@@ -59,25 +64,56 @@ def _lost(
     guilty: MarkUse, effect: MarkEffect, reader: MarkUse, writers: tuple[MarkUse, ...]
 ) -> tuple[int, MarkUse] | None:
     """The bits that a reader needs, that are lost here, and who set them before."""
-    if reader is guilty or not guilty.shares_family(reader) or not guilty.may_precede(reader):
+    if not goes_from(guilty, reader):
         return None
     needed = 0
     for test in reader.tests:
         if test.word is Word.PACKET:
-            needed |= test.needed
+            needed |= test.needed or asked_bits(test)
     lost = needed & ~effect.xor
     if not lost:
         return None
     for before in writers:
-        if before is guilty or not before.shares_family(guilty):
+        if not goes_from(before, guilty) or not can_meet(before, reader):
             continue
         set_before = 0
         for one in before.effects:
             if one.word is Word.PACKET and not one.is_whole:
                 set_before |= one.may_set
-        if set_before & lost and before.may_precede(guilty):
+        if set_before & lost:
             return set_before & lost, before
     return None
+
+
+def _lost_unread(
+    guilty: MarkUse, effect: MarkEffect, writers: tuple[MarkUse, ...]
+) -> tuple[MarkUse, int] | None:
+    """A rule that surely comes before and sets masked bits, which are lost though nobody asks."""
+    for before in writers:
+        if before.spot.system in BEGINNERS or not before.surely_precedes(guilty):
+            continue
+        bits = 0
+        for one in before.effects:
+            if one.word is Word.PACKET and not one.is_whole:
+                bits |= one.xor
+        if bits & ~effect.xor and effect.xor and goes_from(before, guilty):
+            return before, bits & ~effect.xor
+    return None
+
+
+def _unread(guilty: MarkUse, effect: MarkEffect, before: MarkUse, bits: int) -> Finding:
+    return Finding(
+        CODE,
+        Severity.WARNING,
+        f"{guilty.spot} sets all 32 bits of the packet mark to {effect.xor:#x}, and so takes away "
+        f"{bits:#x}, which {before.spot} sets; nothing here asks for it behind that",
+        (guilty.spot, before.spot),
+        f"a packet that comes by both ends with mark {effect.xor:#x} alone",
+        (
+            "write only the bits that are meant: "
+            f"-j MARK --set-xmark {effect.xor:#x}/{effect.xor:#x}",
+        ),
+    )
 
 
 def _finding(

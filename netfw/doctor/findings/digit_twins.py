@@ -1,0 +1,85 @@
+"""A number is written in one base and asked for in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netfw.doctor.asked import BEGINNERS
+from netfw.doctor.finding import Finding, Severity
+from netfw.doctor.host_state import HostState
+from netfw.doctor.mark_use import MarkTest, MarkUse, Word
+
+CODE = "digit-twins"
+TITLE = "a mark is written in decimal and asked for in hexadecimal, or the other way round"
+EXPLANATION = """\
+'--set-mark 10000' is decimal, 0x2710; 'fwmark 0x10000' is 65536. A leading 0 means octal:
+'--set-mark 0100' is 0x40. WireGuard's 51820 is 0xca6c, not 0x51820; Istio's 1337 is 0x539. Two
+constants with the same digits, one that is written and that nobody asks for, and one that is
+asked for and that nobody writes, are most likely meant to be the same.
+
+Write marks in hexadecimal everywhere, with 0x.
+"""
+_LEAST = 8
+"""Below this the digits are the same in every base."""
+
+
+def find(state: HostState) -> Iterator[Finding]:
+    """Each pair of such constants, once."""
+    for word in Word:
+        written = _written(state, word)
+        asked = _asked(state, word)
+        for value, writer in written.items():
+            if any(test.matches(value) and test.value for _, test in asked.values()):
+                continue
+            for twin, (reader, test) in asked.items():
+                how = _twins(value, twin)
+                if how and not any(test.matches(other) for other in written):
+                    yield _finding(writer, value, reader, twin, how)
+
+
+def _written(state: HostState, word: Word) -> dict[int, MarkUse]:
+    return {
+        effect.xor: use
+        for use in reversed(state.writers(word))
+        for effect in use.effects
+        if effect.word is word and effect.xor >= _LEAST and not effect.mixed
+    }
+
+
+def _asked(state: HostState, word: Word) -> dict[int, tuple[MarkUse, MarkTest]]:
+    return {
+        test.value & test.mask: (use, test)
+        for use in reversed(state.uses)
+        for test in use.tests
+        if test.word is word and test.value is not None and test.value & test.mask >= _LEAST
+    }
+
+
+def _twins(written: int, asked: int) -> str:
+    """How the digits of two numbers are the same, in words; empty where they are not."""
+    if written == asked:
+        return ""
+    if str(written) == f"{asked:x}":
+        return f"{written} was meant as 0x{written}"
+    if f"{written:x}" == str(asked):
+        return f"{asked} was meant as 0x{asked}"
+    octal = f"{written:o}"
+    if len(octal) > 2 and octal in (f"{asked:x}", str(asked)):
+        return f"0{octal} is octal"
+    octal = f"{asked:o}"
+    if len(octal) > 2 and octal in (f"{written:x}", str(written)):
+        return f"0{octal} is octal"
+    return ""
+
+
+def _finding(writer: MarkUse, value: int, reader: MarkUse, asked: int, how: str) -> Finding:
+    kind = "gives" if writer.spot.system in BEGINNERS else "writes"
+    return Finding(
+        CODE,
+        Severity.ERROR,
+        f"{writer.spot} {kind} {value:#x} ({value}), and {reader.spot} asks for {asked:#x} "
+        f"({asked}): the same digits, another number ({how})",
+        (writer.spot, reader.spot),
+        f"no packet with mark {value:#x} is taken by a rule for {asked:#x}",
+        (f"write marks with 0x on both sides: {asked:#x}, or {value:#x}",),
+    )

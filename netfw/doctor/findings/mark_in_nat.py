@@ -1,0 +1,67 @@
+"""A mark is set in a nat chain, which sees only the first packet of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netfw.doctor.asked import asked_by, effects_on, set_by, shares_way
+from netfw.doctor.finding import Finding, Severity
+from netfw.doctor.host_state import HostState
+from netfw.doctor.mark_use import Ending, MarkUse, Word
+from netfw.doctor.place import System
+
+CODE = "mark-in-nat"
+TITLE = "a mark is set in a nat chain, and so on the first packet of each connection alone"
+EXPLANATION = """\
+Chains of nat are asked once for each connection, with its first packet; the later ones are
+translated without any rule. A mark set there is missing on all of them. Where nothing in the
+namespace uses conntrack, nat chains are not asked at all.
+
+Set the mark in mangle (in nftables: a chain of type filter or route), or save it to the
+connection mark and restore it in mangle PREROUTING. A mark that nat POSTROUTING alone asks for
+may be set in nat: it is the same packet.
+"""
+
+
+def find(state: HostState) -> Iterator[Finding]:
+    """Each writer in a nat chain whose bits matter for later packets."""
+    for writer in state.writers(Word.PACKET):
+        bits = set_by(writer, Word.PACKET)
+        if not writer.is_first_only or not bits or _is_saved(state, bits):
+            continue
+        for reader in state.readers(Word.PACKET):
+            if reader.is_first_only or not reader.shares_family(writer):
+                continue
+            # without its first packet there is no connection, and each packet is the first
+            if reader.ending is Ending.DROPPED:
+                continue
+            if asked_by(reader, Word.PACKET) & bits and shares_way(writer, reader):
+                yield _finding(writer, reader, bits)
+                break
+
+
+def _is_saved(state: HostState, bits: int) -> bool:
+    return any(
+        effect.mixed & bits
+        for use in state.writers(Word.CONNECTION)
+        for effect in effects_on(use, Word.CONNECTION)
+    )
+
+
+def _finding(writer: MarkUse, reader: MarkUse, bits: int) -> Finding:
+    spot = writer.spot
+    fix = (
+        f"move the rule to a chain of type filter at the same hook, priority mangle: {spot.text}"
+        if spot.system is System.NFTABLES
+        else f"iptables -t nat -D {spot.chain} {spot.number}; iptables -t mangle {spot.text}"
+    )
+    return Finding(
+        CODE,
+        Severity.ERROR,
+        f"{spot} sets packet mark {bits:#x} in a nat chain, and {reader.spot} asks for it with "
+        "every packet",
+        (spot, reader.spot),
+        "only the first packet of each connection has the mark; the others go another way, or are "
+        "treated as unmarked",
+        (fix,),
+    )

@@ -1,0 +1,87 @@
+"""Somebody asks for bits that nothing on this host sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netfw.doctor.asked import given_by, shares_way
+from netfw.doctor.finding import Finding, Severity
+from netfw.doctor.host_state import HostState
+from netfw.doctor.mark_use import MarkTest, MarkUse, Word
+from netfw.doctor.registry import MarkKind, owners_of
+
+CODE = "mark-never-set"
+TITLE = "a mark is asked for that nothing in this network namespace sets"
+EXPLANATION = """\
+A mark lives in one network namespace: the kernel takes it off where a packet crosses into
+another one (veth, netkit), so a mark set in a container is never seen by the host's rules, nor
+the other way round. A reader whose bits no rule, socket, device or program of its own namespace
+sets waits in vain.
+
+A program that marks its own sockets (SO_MARK) sets the bits only while it runs, and if it may:
+without CAP_NET_ADMIN (or CAP_NET_RAW since Linux 5.17) the call fails with EPERM, many programs
+only warn, and their traffic goes on unmarked. 'ss -e' shows 'fwmark:' for each socket with one.
+
+Set the mark on this side (the interface by which the packets come in tells them apart), or let
+the program have the capability.
+"""
+
+
+def find(state: HostState) -> Iterator[Finding]:
+    """Each reader of such bits once, routing rules first."""
+    readers = sorted(state.uses, key=lambda use: not use.spot.chain.startswith("preference"))
+    seen: set[tuple[Word, int]] = set()
+    for reader in readers:
+        for test in reader.tests:
+            bits = (test.value or 0) & test.mask
+            if not bits or not test.can_match or (test.word, bits) in seen or not reader.passages:
+                continue
+            missing = bits & ~_given(state, reader, test.word)
+            if missing:
+                seen.add((test.word, bits))
+                yield _finding(state, reader, test, bits, missing)
+
+
+def _given(state: HostState, reader: MarkUse, word: Word) -> int:
+    """The bits that a packet can have where the reader is asked, or at all on its ways."""
+    bits = 0
+    for writer in state.writers(word):
+        if writer is reader or not writer.passages:
+            continue
+        if shares_way(writer, reader) or (word is Word.PACKET and _is_saved(state, writer)):
+            bits |= given_by(writer, word)
+    if word is Word.CONNECTION:
+        for one in state.connections:
+            bits |= one.mark
+    return bits
+
+
+def _is_saved(state: HostState, writer: MarkUse) -> bool:
+    """Whether the connection's mark may carry the bits from one way to another."""
+    given = given_by(writer, Word.PACKET)
+    return any(
+        effect.mixed & given for use in state.writers(Word.CONNECTION) for effect in use.effects
+    )
+
+
+def _finding(
+    state: HostState, reader: MarkUse, test: MarkTest, bits: int, missing: int
+) -> Finding:
+    known = owners_of(bits, test.mask, MarkKind.PACKET)
+    sockets = [one for one in state.sockets if one.may_mark is False and one.owner]
+    who = f" (known of {known[0].name})" if known else ""
+    unable = f"; {sockets[0].owner} has sockets and may not mark them" if sockets else ""
+    return Finding(
+        CODE,
+        Severity.WARNING,
+        f"{reader.spot} asks for {test.word} {test}{who}, and nothing in this network namespace "
+        f"sets {missing:#x}: no rule, no socket, no device",
+        (reader.spot,),
+        "packets come by as if unmarked; a mark that is set in another namespace (a container) is "
+        f"taken off on the way, and a program that may not set SO_MARK sends unmarked{unable}",
+        (
+            f"set it on this side: iptables -t mangle -A PREROUTING -i INTERFACE -j MARK "
+            f"--set-xmark {bits:#x}/{test.mask:#x}",
+            "or, where a program sets it with SO_MARK: give it CAP_NET_ADMIN, and look at ss -e",
+        ),
+    )

@@ -1,0 +1,72 @@
+"""This host's own packets are marked where the kernel does not route them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netfw.doctor.asked import RULES
+from netfw.doctor.finding import Finding, Severity
+from netfw.doctor.host_state import HostState
+from netfw.doctor.mark_use import MarkUse, Word
+from netfw.doctor.place import Spot, Stage, System
+from netfw.doctor.steering import bits_of, may_obey, spot_of, steering_rules
+
+CODE = "mark-not-rerouted"
+TITLE = "this host's packets are marked in OUTPUT, and not routed again"
+EXPLANATION = """\
+A packet of this host is routed before OUTPUT, with the mark of its socket. Only chains of type
+route (mangle OUTPUT is one) make the kernel route it again where they have changed its mark. In
+a chain of type filter, in raw and in filter OUTPUT the mark is set, every counter says so, and
+the packet leaves by the way that it had.
+
+Declare the chain as 'type route hook output', or use mangle OUTPUT.
+"""
+
+
+def find(state: HostState) -> Iterator[Finding]:
+    """Each writer in such a chain of bits that a routing rule reads."""
+    for one in steering_rules(state):
+        if one.rule.in_interface not in ("", "lo"):
+            continue
+        for use in state.writers(Word.PACKET):
+            if use.spot.system in RULES and may_obey(use, one) and _stays(state, use):
+                yield _finding(use, spot_of(one), bits_of(one))
+
+
+def _stays(state: HostState, use: MarkUse) -> bool:
+    """Whether no chain that the writer is called from has its packets routed again."""
+    spot = use.spot
+    own = [where for where in use.passages if where.stage is Stage.OUTPUT]
+    if not own or use.is_first_only:
+        return False
+    if spot.system is not System.NFTABLES:
+        return spot.table != "mangle"
+    bases = {where.base.rpartition(" ")[2] for where in own}
+    kinds = {
+        chain.kind
+        for table in state.tables
+        if f"{table.family} {table.name}" == spot.table
+        for chain in table.chains
+        if chain.name in bases
+    }
+    return bool(kinds) and "route" not in kinds
+
+
+def _finding(use: MarkUse, reader: Spot, bits: int) -> Finding:
+    spot = use.spot
+    if spot.system is System.NFTABLES:
+        chain = use.passages[0].base.rpartition(" ")[2]
+        fix = f"declare chain {chain} of {spot.table} as type route hook output priority mangle"
+    else:
+        fix = (
+            f"iptables -t {spot.table} -D {spot.chain} {spot.number}; "
+            f"iptables -t mangle -A OUTPUT{spot.text.removeprefix('-A ' + spot.chain)}"
+        )
+    return Finding(
+        CODE,
+        Severity.ERROR,
+        f"{spot} sets packet mark {bits:#x} for {reader} in a chain that does not route again",
+        (spot, reader),
+        "the packet has the mark, and leaves by the way that it had without it",
+        (fix,),
+    )

@@ -1,0 +1,75 @@
+"""A copy of the connection's mark replaces all of the packet's, or the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netfw.doctor.asked import asked_by, goes_from, set_by
+from netfw.doctor.finding import Finding, Severity
+from netfw.doctor.host_state import HostState
+from netfw.doctor.mark_use import MarkEffect, MarkUse, Word
+from netfw.doctor.place import System
+
+CODE = "mark-restored-whole"
+TITLE = "a mark is saved or restored without a mask, and takes the bits of others with it"
+EXPLANATION = """\
+'CONNMARK --restore-mark' and 'meta mark set ct mark' without a mask replace all 32 bits of the
+packet mark by those of the connection mark, which is 0 for a connection that nobody has marked.
+Bits that a rule set earlier on the way are gone: of the traffic that the rule is for (often UDP
+alone, as with wg-quick), and of nothing else. 'CONNMARK --save-mark' without a mask does the
+same to the connection mark.
+
+Say which bits are meant: '--restore-mark --mask MASK'. nft 1.0 cannot write a masked copy in one
+rule: use one rule for each bit, or iptables.
+"""
+
+
+def find(state: HostState) -> Iterator[Finding]:
+    """Each whole copy behind a writer of bits that the copy is not about."""
+    for word in Word:
+        for guilty in state.writers(word):
+            effect = _whole_copy(guilty, word)
+            before = None if effect is None else _loser(state, guilty, word)
+            if effect is not None and before is not None:
+                yield _finding(guilty, effect, word, *before)
+
+
+def _whole_copy(use: MarkUse, word: Word) -> MarkEffect | None:
+    return next(
+        (one for one in use.effects if one.word is word and one.mixed and one.is_whole), None
+    )
+
+
+def _loser(state: HostState, guilty: MarkUse, word: Word) -> tuple[MarkUse, MarkUse] | None:
+    """A writer of some bits before the copy, and whoever asks for them behind it."""
+    for before in state.writers(word):
+        if before.spot.system is System.SOCKET or not before.surely_precedes(guilty):
+            continue
+        bits = set_by(before, word)
+        if any(one.word is word and one.mixed for one in before.effects):
+            continue
+        if not bits or not goes_from(before, guilty):
+            continue
+        for reader in state.readers(word):
+            asked = asked_by(reader, word) & bits
+            if asked and goes_from(guilty, reader) and goes_from(before, reader):
+                return before, reader
+    return None
+
+
+def _finding(
+    guilty: MarkUse, effect: MarkEffect, word: Word, before: MarkUse, reader: MarkUse
+) -> Finding:
+    bits = set_by(before, word) & asked_by(reader, word)
+    mask = ~bits & 0xFFFF or ~bits & 0xFFFFFFFF
+    way = "--restore-mark" if word is Word.PACKET else "--save-mark"
+    return Finding(
+        CODE,
+        Severity.ERROR,
+        f"{guilty.spot} replaces all 32 bits of the {word} by the {word.other}, and so takes away "
+        f"{bits:#x}, which {before.spot} sets and {reader.spot} asks for",
+        (guilty.spot, before.spot, reader.spot),
+        f"where the {word.other} has no {bits:#x} (a new connection's is 0), the packet has none "
+        f"either when {reader.spot} is asked",
+        (f"copy only the bits that are meant: -j CONNMARK {way} --mask {mask:#x}",),
+    )

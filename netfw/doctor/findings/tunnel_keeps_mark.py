@@ -1,0 +1,124 @@
+"""The outer packet of a tunnel carries the inner packet's mark, and is treated by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netfw.doctor.asked import asked_by, effects_on
+from netfw.doctor.finding import Finding, Severity
+from netfw.doctor.host_state import HostState
+from netfw.doctor.mark_use import MarkUse, Word
+from netfw.doctor.observed import Link, RoutingRule
+from netfw.doctor.place import Spot, Stage, System
+from netfw.doctor.steering import (
+    TUNNELS_THAT_KEEP_MARKS,
+    bits_of,
+    is_ordinary,
+    may_obey,
+    routes_of,
+    spot_of,
+    steering_rules,
+)
+from netfw.ir.match import InterfaceMatch
+from netfw.ir.match_header import Way
+from netfw.ir.names import TableName
+from netfw.ir.target import Masquerade, Snat
+
+CODE = "tunnel-keeps-mark"
+TITLE = "the outer packet of a tunnel keeps the inner packet's mark"
+EXPLANATION = """\
+The kernel leaves the mark on a packet that it puts into a tunnel (VXLAN, Geneve, GRE, IPIP,
+unless the device has a mark of its own). The outer packet then meets the same rules with the
+same mark. Where the mark routes into the tunnel, the outer packet is routed into the tunnel
+again: nothing is sent, and the device counts collisions. Where the mark asks for masquerading,
+the outer packet is masqueraded too.
+
+Take the mark off before the packet is wrapped: in mangle POSTROUTING, for what leaves by the
+tunnel.
+"""
+
+
+def find(state: HostState) -> Iterator[Finding]:
+    """Each routing rule that leads everything into such a tunnel; each nat rule by mark beside "
+    "one."""
+    tunnels = {
+        link.name: link
+        for link in state.links
+        if link.kind in TUNNELS_THAT_KEEP_MARKS and not link.mark and link.is_up
+    }
+    if not tunnels:
+        return
+    for one in steering_rules(state):
+        for route in routes_of(state, one):
+            link = tunnels.get(route.interface)
+            if link is None or not is_ordinary(route) or route.destination.mask or one.rule.invert:
+                continue
+            writers = [use for use in state.writers(Word.PACKET) if may_obey(use, one)]
+            if writers and not _is_cleared(state, bits_of(one), link.name):
+                yield _circle(one, link, writers)
+                break
+    yield from _translated(state, tunnels)
+
+
+def _is_cleared(state: HostState, bits: int, tunnel: str) -> bool:
+    """Whether what leaves by the tunnel has the bits taken off in POSTROUTING."""
+    for use in state.writers(Word.PACKET):
+        if not any(where.stage is Stage.POSTROUTING for where in use.passages):
+            continue
+        if any(bits & (one.clears | one.toggles) == bits for one in effects_on(use, Word.PACKET)):
+            outs = [one for one in use.matches if isinstance(one, InterfaceMatch)]
+            if all(one.way is not Way.OUT or one.covers(tunnel) is not one.negate for one in outs):
+                return True
+    return False
+
+
+def _circle(one: RoutingRule, link: Link, writers: list[MarkUse]) -> Finding:
+    bits = bits_of(one)
+    counted = f"; {link.name} counts {link.collisions} collisions" if link.collisions else ""
+    device = Spot(System.DEVICE, None, link.kind, link.name, text=f"{link.kind} {link.name}")
+    return Finding(
+        CODE,
+        Severity.ERROR,
+        f"{spot_of(one)} routes mark {bits:#x} into {link.kind} {link.name}, whose outer packets "
+        f"keep the mark, and nothing takes it off{counted}",
+        (spot_of(one), device, writers[0].spot),
+        "the outer packet is routed by the same mark into the same tunnel: nothing is sent",
+        (f"iptables -t mangle -A POSTROUTING -o {link.name} -j MARK --set-xmark 0x0/{bits:#x}",),
+    )
+
+
+def _translated(state: HostState, tunnels: dict[str, Link]) -> Iterator[Finding]:
+    for use in state.readers(Word.PACKET):
+        bits = asked_by(use, Word.PACKET)
+        if not bits or not use.is_first_only or not _translates(state, use):
+            continue
+        if not any(where.stage is Stage.POSTROUTING for where in use.passages):
+            continue
+        for name, link in tunnels.items():
+            if not _is_cleared(state, bits, name):
+                device = Spot(System.DEVICE, None, link.kind, name, text=f"{link.kind} {name}")
+                yield Finding(
+                    CODE,
+                    Severity.WARNING,
+                    f"{use.spot} translates packets with mark {bits:#x}, and those that "
+                    f"{link.kind} {name} wraps keep the mark",
+                    (use.spot, device),
+                    "the outer packet is translated a second time: checksums or ports may be "
+                    "wrong",
+                    (
+                        f"iptables -t mangle -A POSTROUTING -o {name} -j MARK --set-xmark "
+                        f"0x0/{bits:#x}, or clear the mark in the rule before this one",
+                    ),
+                )
+                return
+
+
+def _translates(state: HostState, use: MarkUse) -> bool:
+    """Whether the rule of a use gives packets another source."""
+    for held in state.rules:
+        if System.of_backend(held.backend) is use.spot.system and held.family is use.spot.family:
+            table = held.ruleset.table(TableName.NAT)
+            chain = None if table is None else table.find_chain(use.spot.chain)
+            if chain is not None and use.spot.number <= len(chain.rules):
+                return isinstance(chain.rule(use.spot.number).target, Masquerade | Snat)
+    return "masquerade" in use.spot.text or "snat" in use.spot.text
