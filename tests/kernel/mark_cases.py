@@ -10,12 +10,15 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from netfw.host.live_namespace import LiveNamespace
 
 CASES = Path(__file__).parents[3] / "shared" / "mark-cases"
 
@@ -56,7 +59,12 @@ MARK_CASES = (
     MarkCase("18-legacy-and-nft-both-loaded", "mark-overwritten", ("legacy", "PREROUTING")),
     MarkCase("19-decimal-hex-octal", "digit-twins", ("0x2710", "0x10000")),
     MarkCase("21-old-flows-keep-connmark", "stale-connection-marks", ("0x2",), broken_at="# FIX"),
-    MarkCase("23-accepted-socket-unmarked", "answers-unmarked", ("tcp_fwmark_accept",)),
+    MarkCase(
+        "23-accepted-socket-unmarked",
+        "answers-unmarked",
+        ("tcp_fwmark_accept",),
+        repaired_at="# FIX 1",
+    ),
     MarkCase("25-bridged-traffic-not-marked", "bridged-unseen", ("FORWARD", "br0"), "s"),
     MarkCase("27-early-accept-skips-mark-rule", "mark-rule-unreached", ("fw", "ACCEPT")),
     MarkCase("30-so-mark-eperm", "mark-never-set", ("preference 500",), repaired_at=None),
@@ -77,6 +85,8 @@ def built(case: MarkCase, prefix: str, folder: Path, *, repaired: bool) -> Itera
     script = _script(case, folder, repaired=repaired)
     try:
         _run(script, prefix, folder)
+        if repaired and "conntrack -D" in script.read_text() and not shutil.which("conntrack"):
+            _forget_connections(f"{prefix}{case.namespace}")
         yield f"{prefix}{case.namespace}"
     finally:
         subprocess.run(
@@ -105,6 +115,18 @@ def _run(script: Path, prefix: str, folder: Path) -> None:
     text = said.read_text()
     if done.returncode or "broken state left up" not in text:
         raise RuntimeError(f"{script.name} built no host: {text}")
+
+
+def _forget_connections(namespace: str) -> None:
+    """What ``conntrack -D`` does, where that program is not installed."""
+    from pyroute2 import NFCTSocket
+
+    def forget() -> None:
+        with NFCTSocket() as conntrack:
+            conntrack.flush()
+
+    with LiveNamespace(namespace) as inside:
+        inside.call(forget)
 
 
 def _script(case: MarkCase, folder: Path, *, repaired: bool) -> Path:
