@@ -9,6 +9,7 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkEffect, MarkTest, MarkUse, Word
 from netfw.doctor.place import System
 from netfw.ir.mark import MAX_MARK
+from netfw.ir.match import Match
 
 BEGINNERS = frozenset({System.SOCKET, System.DEVICE})
 """What gives packets the mark that they begin with: it overwrites nothing."""
@@ -59,7 +60,14 @@ def can_meet(one: MarkUse, other: MarkUse) -> bool:
     """Whether one packet may come by both with its conditions met."""
     if one is other or not one.shares_family(other):
         return False
-    return not exclude((*one.matches, *one.calls), (*other.matches, *other.calls))
+    return not exclude(conditions_of(one), conditions_of(other))
+
+
+def conditions_of(use: MarkUse) -> tuple[Match, ...]:
+    """The conditions of a rule and of its callers, where only one way leads to it."""
+    if any(where.first != where.last for where in use.passages):
+        return use.matches
+    return (*use.matches, *use.calls)
 
 
 def goes_from(one: MarkUse, other: MarkUse) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from netfw.doctor.asked import RULES, asked_by, set_by
+from netfw.doctor.asked import RULES, asked_by, conditions_of, set_by
 from netfw.doctor.conditions import exclude, imply
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HeldRules, HostState
@@ -87,7 +87,7 @@ def _takes(ending: _Ending, writer: MarkUse) -> bool:
     if ending.spot.system is System.NFTABLES:
         return True
     # what both have in common is asked of all packets that come here at all
-    conditions = (*writer.matches, *writer.calls)
+    conditions = conditions_of(writer)
     return not exclude(ending.matches, conditions) and (
         imply(conditions, ending.matches) or not _is_about_more(ending.matches)
     )
@@ -155,9 +155,7 @@ def _nft_endings(state: HostState) -> Iterator[_Ending]:
 
 
 def _finding(writer: MarkUse, reader: MarkUse, ending: _Ending) -> Finding:
-    whole = ending.spot.system is System.NFTABLES or imply(
-        (*writer.matches, *writer.calls), ending.matches
-    )
+    whole = ending.spot.system is System.NFTABLES or imply(conditions_of(writer), ending.matches)
     which = "every packet" if whole else "packets"
     spot = ending.spot
     fix = "put the mark rule above it"
