@@ -103,8 +103,8 @@ def run(arguments: argparse.Namespace) -> int:
     from netfw.traverse.packet_filter import filter_of
     from netfw.verify.follow import Follower, Wish
 
-    ending = _Ending()
     with ExitStack() as stack:
+        ending = stack.enter_context(_Ending())
         namespace = stack.enter_context(LiveNamespace(arguments.netns or ""))
         injection, cookie, count = None, 0, arguments.count
         if sketch is not None:
@@ -160,24 +160,34 @@ def _injected(arguments: argparse.Namespace) -> Sketch | None:
 class _Ending:
     """SIGTERM, SIGHUP and Ctrl-C end the trace: what was seen is told, and nothing stays.
 
-    They interrupt nothing, so that what has been loaded is always known to whom takes it away.
+    They interrupt nothing, so that what has been loaded is always known to whom takes it away; a
+    second one ends the telling. A context manager that gives the signals back.
     """
 
     def __init__(self) -> None:
         self._follower: Follower | None = None
-        self._has_come = False
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._note)
+        self._count = 0
+        self._before = {
+            number: signal.signal(number, self._note)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        }
 
     def end(self, follower: Follower) -> None:
         """This is what ends, also where a signal has come already."""
         self._follower = follower
-        follower.ended = self._has_come
+        follower.endings = self._count
 
     def _note(self, _: int, __: FrameType | None) -> None:
-        self._has_come = True
+        self._count += 1
         if self._follower is not None:
-            self._follower.ended = True
+            self._follower.endings = self._count
+
+    def __enter__(self) -> _Ending:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from netfw.host.live_namespace import LiveNamespace
 from netfw.host.netlink import DUMP, attributes_of, dump, open_netfilter, request
 from netfw.host.nft_sets import tables_with_sets
 from netfw.host.saved_text import legacy_text, nft_text, save_program
+from netfw.host.trace_table import TABLE as TRACE_TABLE
 from netfw.ir.names import BUILTIN_CHAINS, Backend, Family, Hook, TableName
 from netfw.ir.ruleset import Ruleset, Table
 from netfw.traverse.hooks import SECURITY_PRIORITY
@@ -273,6 +274,9 @@ def _counts(chain: _BaseChain, family: Family, found: _NfTables) -> bool:
     if chain.family in (_IP, _IP6) and chain.family != _OWN_FAMILY[family]:
         return False
     if chain.family not in _FAMILY_NAMES:
+        return False
+    if (chain.family, chain.table) == (_INET, TRACE_TABLE):
+        # netfw's own chains of a trace that runs: they only make packets tell where they are
         return False
     return chain.drops or (chain.family, chain.table, chain.name) in found.with_rules
 

@@ -215,7 +215,7 @@ class RoutedFacts(HostFacts):
     def route(self, family: Family, destination: int, mark: int) -> Decision | None:
         """Where the packet goes; raises Stop where that depends on what is not known."""
         asked = Asked(family, self.packet_source, destination, self.packet_interface, mark)
-        if _is_multicast(family, destination):
+        if is_multicast(family, destination):
             raise Stop(End.UNDECIDED, "multicast: which groups this host has joined")
         found = self.tables.find(asked)
         if found is None or found.kind in REFUSING:
@@ -251,5 +251,6 @@ class RoutedFacts(HostFacts):
         return ""
 
 
-def _is_multicast(family: Family, address: int) -> bool:
+def is_multicast(family: Family, address: int) -> bool:
+    """Whether an address is a group's."""
     return address >> 28 == 14 if family is Family.IPV4 else address >> 120 == 0xFF

@@ -67,8 +67,8 @@ class Follower:
     ) -> None:
         check_privilege(namespace)
         self.wish = wish
-        self.ended = False
-        """Set from outside to end the trace early."""
+        self.endings = 0
+        """Set from outside: 1 ends the trace early, 2 leaves out what still waits to be told."""
         left = clear_leftover(namespace)
         # all is looked at before the first packet is chosen
         self._names = RuleNames.read(namespace, origin_of)
@@ -92,7 +92,7 @@ class Follower:
     def packets(self) -> Iterator[ObservedPacket]:
         """Packets as their ways end; ends by itself."""
         deadline = self._began + self.wish.seconds
-        while not self.ended and time.monotonic() < deadline:
+        while not self.endings and time.monotonic() < deadline:
             left = deadline - time.monotonic()
             yield from self._some(min(_PAUSE, max(left, 0)))
             if self._is_enough():
@@ -100,11 +100,11 @@ class Follower:
         self._trace.stop_choosing()
         # nothing new is chosen; what waits is read, and what is on its way may end
         until = time.monotonic() + _DRAIN
-        while not self._is_enough() and (
+        while not self._is_told() and (
             self._trace.has_more or (self._flights.open and time.monotonic() < until)
         ):
             yield from self._some(0.02)
-        if not self._is_enough():
+        if not self._is_told():
             for flight in self._flights.take_ended(time.monotonic(), all_of_them=True):
                 yield from self._show(flight, cut=True)
         self._lost = self._trace.lost
@@ -113,6 +113,9 @@ class Follower:
     def is_behind(self) -> bool:
         """Whether more events wait than could be looked at so far."""
         return self._trace.has_more
+
+    def _is_told(self) -> bool:
+        return self.endings > 1 or self._is_enough()
 
     def _is_enough(self) -> bool:
         return bool(self.wish.count) and self._shown >= self.wish.count

@@ -201,7 +201,7 @@ def _read_family(namespace: LiveNamespace, family: Family) -> FamilyNames:
     try:
         rules = read_rules(namespace, family)
         handles = rule_handles(namespace, family)
-    except FactError as error:
+    except (FactError, HostError) as error:
         return FamilyNames(LiveRules({}), problem=str(error).partition("\n")[0])
     except OSError as error:
         raise HostError.at("list of nft rules", str(error.strerror)) from None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from netfw.errors import FactError, HostError
+from netfw.host.clock import since_boot
 from netfw.host.drop_counters import MARTIANS, REASONS, read_counters, went_up
 from netfw.host.live_facts import LiveFacts, read_facts
 from netfw.host.live_namespace import LiveNamespace
@@ -26,6 +27,7 @@ from netfw.traverse.routing_tables import (
     RouteKind,
     TableRoute,
     TableRule,
+    is_multicast,
 )
 from netfw.traverse.traversal import End, Outcome, Stop
 from netfw.verify.timeline import FIRST_HOOK, SOCKET, RoutingPoint, Timeline
@@ -35,6 +37,8 @@ _TUNNELS = frozenset(
     {"vxlan", "geneve", "gre", "gretap", "ip6gre", "ip6gretap", "ipip", "sit", "ip6tnl", "erspan"}
 )
 """Kinds of links whose packets keep the mark of what they carry (skb_tunnel_xmit and alike)."""
+_FRESH = 1.0
+"""Seconds for which an answer of the kernel's counts."""
 _MOST_REMEMBERED = 10_000
 
 
@@ -66,7 +70,7 @@ class TraceContext:
                 self.problems.append(f"{family} routing cannot be read: {error.faults[0].problem}")
         self._writers = read_outside_writers(namespace, has_legacy=has_legacy)
         self._counters = read_counters(namespace)
-        self._answers: dict[Asked, RouteAnswer] = {}
+        self._answers: dict[Asked, tuple[float, RouteAnswer]] = {}
 
     @property
     def loopback(self) -> int:
@@ -223,17 +227,18 @@ class TraceContext:
         return tuple(found)
 
     def _ask(self, asked: Asked) -> RouteAnswer:
+        """What the kernel says, or has said in the last second: many packets ask the same."""
+        now = since_boot()
+        said_at, answer = self._answers.get(asked, (-_FRESH, None))
+        if answer is not None and now - said_at < _FRESH:
+            return answer
         if len(self._answers) > _MOST_REMEMBERED:
             self._answers.clear()
-        if asked not in self._answers:
-            self._answers[asked] = self._ask_now(asked)
-        return self._answers[asked]
-
-    def _ask_now(self, asked: Asked) -> RouteAnswer:
         answer = look_up_route(self._namespace, asked, self.interfaces)
         if answer.error and MARTIANS in self._counters:
             # the kernel counts the question as if it were a packet
             self._counters[MARTIANS] += 1
+        self._answers[asked] = now, answer
         return answer
 
     def why_gone(self, packet: Packet | None, way: Timeline) -> Gone:
@@ -255,7 +260,7 @@ class TraceContext:
         came_by = packet.in_interface if last == ROUTED else ""
         source, destination = _addresses(family, way.network)
         packet = replace(packet, source=source, destination=destination)
-        answer = self._ask_now(Asked(family, source, destination, came_by, way.mark))
+        answer = self._ask(Asked(family, source, destination, came_by, way.mark))
         evidence.append(f"the kernel, asked again for its route: {answer.text}")
         why = self._reason(packet, way, last, answer, up)
         return Gone(why, tuple(evidence))
@@ -270,6 +275,9 @@ class TraceContext:
     ) -> str:
         family = packet.family
         facts = self.facts.get(family)
+        if is_multicast(family, packet.destination):
+            text = format_address(family, packet.destination)
+            return f"it is for the group {text}, to which nobody here listens"
         if point == OUT:
             return "behind OUTPUT: no route with the mark that it has now"
         if facts is not None:

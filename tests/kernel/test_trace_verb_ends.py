@@ -183,6 +183,18 @@ def test_namespace_that_is_gone_is_one_clear_line(capsys: pytest.CaptureFixture[
     assert "there is no namespace 'no-such-namespace'" in capsys.readouterr().err
 
 
+def test_host_can_be_explained_while_it_is_traced(
+    router: Router, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["explain", "--host", "--netns", router.box.path, "udp 10.1.0.2 -> 10.2.0.2:53"]
+    assert main(words) == 0
+    before = capsys.readouterr().out
+    wish = Wish(parse_filter("udp"), seconds=1)
+    with LiveNamespace(router.box.path) as live, Follower(live, wish):
+        assert main(words) == 0
+    assert capsys.readouterr().out == before
+
+
 def test_flush_of_the_ruleset_is_said(router: Router) -> None:
     wish = Wish(parse_filter("udp"), seconds=0.3)
     with LiveNamespace(router.box.path) as live, Follower(live, wish) as follower:
