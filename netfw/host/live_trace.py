@@ -17,6 +17,7 @@ from pathlib import Path
 from netfw.errors import CapabilityError, ConflictError
 from netfw.host.legacy_trace import LegacyDecoder, bind_log_group
 from netfw.host.live_namespace import LiveNamespace
+from netfw.host.namespace import Namespace
 from netfw.host.netlink import dropped
 from netfw.host.nft_trace import NftDecoder, join_trace_group, subscribe
 from netfw.host.packet_logger import read_loggers, restore_loggers
@@ -52,10 +53,17 @@ def clear_leftover(namespace: LiveNamespace) -> str:
             f"another trace runs here (process {found.process})",
             "wait for its end: packets of both would be taken for each other's",
         )
-    if found.loggers is not None:
-        restore_loggers(inside, found.loggers)
-    remove_table(inside, found.handle)
+    _put_back(inside, found.handle, found.loggers)
     return f"took away what the trace of process {found.process} had left behind"
+
+
+def _put_back(inside: Namespace | None, handle: int, loggers: tuple[str, str] | None) -> None:
+    """The loggers first, as the table says what they were; but it goes in any case."""
+    try:
+        if loggers is not None:
+            restore_loggers(inside, loggers)
+    finally:
+        remove_table(inside, handle)
 
 
 def has_legacy_tables(namespace: LiveNamespace) -> bool:
@@ -164,9 +172,7 @@ class LiveTrace:
         handle, self._handle = self._handle, None
         if handle is None:
             return
-        if self._loggers is not None:
-            restore_loggers(self._inside, self._loggers)
-        remove_table(self._inside, handle)
+        _put_back(self._inside, handle, self._loggers)
 
     def __enter__(self) -> LiveTrace:
         return self

@@ -76,11 +76,15 @@ class Follower:
         self._context = TraceContext(
             namespace, self._names.all_rules, has_legacy=has_legacy_tables(namespace)
         )
-        self._trace = LiveTrace(namespace, wish.packets, rate=wish.rate, seconds=wish.seconds)
         self._marks = ConnectionMarks(namespace)
         self._predictors: dict[Family, Predictor | None] = {}
         self._builder = TimelineBuilder(self._names, self._names.hooks)
         self._flights = Flights(self._context.loopback)
+        try:
+            self._trace = LiveTrace(namespace, wish.packets, rate=wish.rate, seconds=wish.seconds)
+        except BaseException:
+            self._marks.close()
+            raise
         self._began = time.monotonic()
         self._wall = time.time() - self._began
         self._shown = 0

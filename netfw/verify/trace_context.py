@@ -12,7 +12,7 @@ from netfw.host.live_facts import LiveFacts, read_facts
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_rules import LiveRules
 from netfw.host.live_sets import read_sets
-from netfw.host.live_trace import interface_names
+from netfw.host.live_trace import has_legacy_tables, interface_names
 from netfw.host.outside_writers import read_outside_writers
 from netfw.host.route_lookup import RouteAnswer, look_up_route
 from netfw.host.trace_table import DELIVERED, FORWARDED, OUT, ROUTED, SENT
@@ -113,6 +113,8 @@ class TraceContext:
             if came_by not in writers.tc:
                 found.append(f"eBPF at {came_by} (bpftool net)")
             return tuple(found)
+        if not writers.has_legacy and has_legacy_tables(self._namespace):
+            found.append("legacy rules that were loaded since the trace began")
         if writers.tc:
             names = ", ".join(sorted(writers.tc))
             found.append(f"tc filters or eBPF at {names}")
