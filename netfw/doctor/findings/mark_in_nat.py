@@ -9,6 +9,9 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import Ending, MarkUse, Word
 from netfw.doctor.place import System
+from netfw.ir.match import ConntrackMatch, Match, StateMatch
+from netfw.ir.match_connection import ConnectionState
+from netfw.ir.target import Accept
 
 CODE = "mark-in-nat"
 TITLE = "a mark is set in a nat chain, and so on the first packet of each connection alone"
@@ -33,7 +36,7 @@ def find(state: HostState) -> Iterator[Finding]:
             if reader.is_first_only or not reader.shares_family(writer):
                 continue
             # without its first packet there is no connection, and each packet is the first
-            if reader.ending is Ending.DROPPED:
+            if reader.ending is Ending.DROPPED or _lets_others_pass(state, reader):
                 continue
             if asked_by(reader, Word.PACKET) & bits and shares_way(writer, reader):
                 yield _finding(writer, reader, bits)
@@ -45,6 +48,41 @@ def _is_saved(state: HostState, bits: int) -> bool:
         effect.mixed & bits
         for use in state.writers(Word.CONNECTION)
         for effect in effects_on(use, Word.CONNECTION)
+    )
+
+
+def _lets_others_pass(state: HostState, reader: MarkUse) -> bool:
+    """Whether a rule that accepts by the mark stands beside one that accepts all of a connection.
+
+    Only the first packet needs the mark then, as with kube-proxy's KUBE-FORWARD.
+    """
+    spot = reader.spot
+    if reader.ending is not Ending.ACCEPTED:
+        return False
+    for held in state.rules:
+        if held.family is not spot.family or System.of_backend(held.backend) is not spot.system:
+            continue
+        for table in held.ruleset.tables:
+            if table.name.value == spot.table and any(
+                isinstance(rule.target, Accept) and any(map(_is_established, rule.matches))
+                for chain in table.chains
+                for rule in chain.rules
+            ):
+                return True
+    return spot.system is System.NFTABLES and any(
+        "established" in rule.text and "accept" in rule.text
+        for table in state.tables
+        if f"{table.family} {table.name}" == spot.table
+        for chain in table.chains
+        for rule in chain.rules
+    )
+
+
+def _is_established(match: Match) -> bool:
+    return (
+        isinstance(match, StateMatch | ConntrackMatch)
+        and ConnectionState.ESTABLISHED in match.states
+        and not match.negate
     )
 
 

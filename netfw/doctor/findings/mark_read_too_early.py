@@ -66,7 +66,7 @@ def _finding(reader: MarkUse, test: MarkTest, late: MarkUse, bits: int) -> Findi
     base = late.passages[0]
     return Finding(
         CODE,
-        Severity.ERROR if is_drop or reader.ending is Ending.ACCEPTED else Severity.WARNING,
+        Severity.ERROR if is_drop else Severity.WARNING,
         f"{reader.spot} asks for {test.word} {bits:#x} before {late.spot} sets it "
         f"(at {base.stage}, priority {base.priority})",
         (reader.spot, late.spot),
