@@ -52,13 +52,13 @@ def find(state: HostState) -> Iterator[Finding]:
         bits = set_by(writer, Word.PACKET)
         if writer.spot.system not in RULES or not bits or not writer.passages:
             continue
-        reader = _reader(state, writer, bits)
-        if reader is None:
+        # few rules end a chain of writers, and many may ask for their bits
+        ending = next((one for one in endings if _takes(one, writer)), None)
+        if ending is None:
             continue
-        for ending in endings:
-            if _takes(ending, writer):
-                yield _finding(writer, reader, ending)
-                break
+        reader = _reader(state, writer, bits)
+        if reader is not None:
+            yield _finding(writer, reader, ending)
 
 
 def _reader(state: HostState, writer: MarkUse, bits: int) -> MarkUse | None:
