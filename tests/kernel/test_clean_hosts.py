@@ -53,7 +53,7 @@ FIREWALLD = """table inet firewalld {
   chain mangle_zone { tcp dport 8080 meta mark set meta mark & 0xffffff00 ^ 0x64 return
   }
   chain nat_PREROUTING { type nat hook prerouting priority -90; policy accept;
-    meta mark & 0xff == 0x64 redirect to :80
+    meta l4proto tcp meta mark & 0xff == 0x64 redirect to :80
   }
   chain filter_INPUT { type filter hook input priority 10; policy accept;
     ct state { established, related } accept

@@ -19,7 +19,7 @@ from netfw.doctor.observed import (
 from netfw.facts.iptables_save import parse_ruleset
 from netfw.ir.mark import MAX_MARK, MaskedWord
 from netfw.ir.names import Backend, Family
-from netfw.ir.net import Net, parse_address
+from netfw.ir.net import Net
 from netfw.traverse.routing_tables import RouteKind, RoutingTables, TableRoute, TableRule
 
 V4 = Family.IPV4
@@ -400,7 +400,6 @@ def test_bridged_packets() -> None:
 
 
 def test_a_tunnel_that_keeps_the_mark() -> None:
-    assert parse_address("192.0.2.1")
     mark = "mangle PREROUTING -i lan -j MARK --set-xmark 0x8/0x8\n"
     routes = (route(254, "wa"), route(100, "gnv"))
     for kind, own_mark, expected in (("geneve", 0, True), ("gre", 5, False), ("veth", 0, False)):
@@ -408,7 +407,7 @@ def test_a_tunnel_that_keeps_the_mark() -> None:
         state = host(mark, by_mark(0x8, 0x8), routes=routes, links=links)
         assert bool(found(state, "tunnel-keeps-mark")) is expected, kind
     links = (Link("gnv", 5, "geneve"),)
-    cleared = f"{mark}mangle POSTROUTING -o gnv -j MARK --set-xmark 0x0/0xff"
+    cleared = f"{mark}\nmangle POSTROUTING -o gnv -j MARK --set-xmark 0x0/0xff"
     state = host(cleared, by_mark(0x8, 0x8), routes=routes, links=links)
     assert not found(state, "tunnel-keeps-mark")
 
