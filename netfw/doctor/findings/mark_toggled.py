@@ -1,0 +1,46 @@
+"""A writer turns bits over, and a packet may come by twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from netfw.doctor.asked import RULES
+from netfw.doctor.finding import Finding, Severity
+from netfw.doctor.host_state import HostState
+from netfw.doctor.mark_use import MarkUse, Word
+
+CODE = "mark-toggled"
+TITLE = "a mark's bits are turned over where they are meant to be set"
+EXPLANATION = """\
+'--set-xmark VALUE/MASK' clears the bits of MASK and turns those of VALUE over. Value bits
+outside the mask are toggled: a packet that comes by twice (from two hooks, over lo, in a tunnel)
+has them off again. A pure '--xor-mark' behind a test that the bits are set is how they are
+cleared, and no fault.
+
+Put the value's bits into the mask, or use '--or-mark'.
+"""
+
+
+def find(state: HostState) -> Iterator[Finding]:
+    """Each writer with value bits outside its mask, and each toggle that two hooks reach."""
+    for word in Word:
+        for use in state.writers(word):
+            for effect in use.effects:
+                if effect.word is not word or use.spot.system not in RULES or not effect.toggles:
+                    continue
+                masked = ~effect.keep & 0xFFFFFFFF
+                is_mistake = bool(masked) and effect.xor & masked != effect.xor
+                if is_mistake and not effect.mixed and not effect.opaque and effect.keep:
+                    yield _finding(use, effect.toggles, effect.xor, masked, word)
+
+
+def _finding(use: MarkUse, bits: int, value: int, mask: int, word: Word) -> Finding:
+    return Finding(
+        CODE,
+        Severity.WARNING,
+        f"{use.spot} writes {value:#x}/{mask:#x} into the {word}: the bits {bits:#x} are outside "
+        "the mask, and are turned over instead of set",
+        (use.spot,),
+        f"a packet that has {bits:#x} already, or comes by twice, loses it",
+        (f"set them: --set-xmark {value:#x}/{mask | value:#x}",),
+    )
