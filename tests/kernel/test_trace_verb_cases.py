@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from netfw.host.injection import Injection
 from netfw.host.live_namespace import LiveNamespace
+from netfw.traverse.notation import parse_packet
 from netfw.traverse.observed import ObservedEnd, ObservedPacket
 from netfw.traverse.packet_filter import parse_filter
 from netfw.verify.follow import Follower, Wish
@@ -203,6 +205,29 @@ def case_27_early_accept(host: Host) -> None:
     assert (accepted.chain, accepted.rule, accepted.outcome.value) == ("fw", 1, "accept")
     assert changes(packet) == []
     assert (packet.end, packet.detail) == (ObservedEnd.SENT, "wa")
+
+
+def case_30_mark_refused(host: Host) -> None:
+    """A process that may not mark its socket sends without a mark, from the first event on."""
+    unmarked, marked = host.udp("r"), host.udp("r", "1")
+    assert (unmarked.mark, unmarked.detail) == (0, "wa")
+    assert routings(unmarked)[0].passed_over == ("ip rule 500 fwmark 0x1/0xffffffff lookup 100",)
+    assert (marked.mark, marked.detail) == (1, "wb")
+    assert routings(marked)[0].reads_mark
+
+
+def case_32_every_mark_is_shown(host: Host) -> None:
+    """Other tools show the last mark alone."""
+    wish = Wish(parse_filter("icmp type 8"), count=1, seconds=4)
+    with (
+        LiveNamespace(f"{host.prefix}h") as live,
+        Injection(live, parse_packet("icmp 127.0.0.1")) as ping,
+        Follower(live, wish) as follower,
+    ):
+        assert not ping.send()
+        (packet,) = follower.packets()
+    assert [change[:2] for change in changes(packet)] == [(0, 0x10000), (0x10000, 5)]
+    assert packet.end is ObservedEnd.DELIVERED
 
 
 ALL: dict[str, Callable[[Host], None]] = {
