@@ -172,6 +172,7 @@ class Follower:
         evidence: tuple[str, ...] = ()
         if end is ObservedEnd.SENT:
             detail = self._context.name(way.left_by)
+            evidence = () if packet is None else self._context.carried(packet, way)
         elif end is ObservedEnd.VANISHED and cut:
             end, detail = ObservedEnd.UNKNOWN, "the trace ended before the packet did"
         elif end is ObservedEnd.VANISHED and not flight.unsure:

@@ -202,31 +202,40 @@ class TraceContext:
         return ""
 
     def strange(self, packet: Packet, way: Timeline) -> tuple[str, ...]:
-        """What is strange about a packet that was sent, which no rule shows."""
+        """What is strange about a packet of this host's own that was routed again: its source was
+        chosen for the first way."""
         facts = self.facts.get(packet.family)
         name = self.name(way.left_by)
-        if facts is None or way.end is not ObservedEnd.SENT or not name:
+        if facts is None or way.end is not ObservedEnd.SENT or not way.is_local or not name:
             return ()
-        found = []
+        first = next(one for one in way.entries if isinstance(one, RoutingPoint))
         source, _ = _addresses(packet.family, way.network)
         owners = [
             interface
             for interface, mine in facts.addresses.items()
             if any(one.address == source for one in mine)
         ]
-        if owners and LOOPBACK not in owners and name not in owners and name != LOOPBACK:
-            text = format_address(packet.family, source)
-            found.append(
-                f"its source {text} is of {owners[0]}, and it leaves by {name}: "
-                "nothing translated it (masquerade)"
-            )
-        interface = facts.interfaces.get(name)
-        if interface is not None and interface.kind in _TUNNELS and way.mark:
-            found.append(
-                f"{name} is a tunnel ({interface.kind}): the packet that carries it begins with "
-                f"the same mark {way.mark:#x}, and is filtered and routed by it again"
-            )
-        return tuple(found)
+        if first.left_by == way.left_by or not owners or {name, LOOPBACK} & {*owners}:
+            return ()
+        text = format_address(packet.family, source)
+        return (
+            f"its source {text} is of {owners[0]}, and it leaves by {name}: "
+            "nothing translated it (masquerade)",
+        )
+
+    def carried(self, packet: Packet, way: Timeline) -> tuple[str, ...]:
+        """What becomes of the mark of a packet that left by a tunnel."""
+        facts = self.facts.get(packet.family)
+        name = self.name(way.left_by)
+        link = None if facts is None else facts.interfaces.get(name)
+        if way.end is not ObservedEnd.SENT or link is None or link.kind not in _TUNNELS:
+            return ()
+        if not way.mark:
+            return ()
+        return (
+            f"{name} is a tunnel ({link.kind}): the packet that carries it begins with the same "
+            f"mark {way.mark:#x}, and is filtered and routed by it again",
+        )
 
     def _ask(self, asked: Asked) -> RouteAnswer:
         """What the kernel says, or has said in the last second: many packets ask the same."""

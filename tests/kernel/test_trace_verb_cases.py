@@ -160,7 +160,7 @@ def case_14_lost_between_namespaces(host: Host) -> None:
 def case_15_tunnel(host: Host) -> None:
     (packet,) = host.trace("r", "udp -> :5000", "c", "udp", "192.0.2.50", PORT, "0")
     assert (packet.detail, packet.mark) == ("vx0", 1)
-    assert any("vx0 is a tunnel (vxlan)" in line for line in packet.surprises)
+    assert any("vx0 is a tunnel (vxlan)" in line for line in packet.evidence)
 
 
 def case_17_rule_behind_main(host: Host) -> None:
