@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from rich.table import Table
 
-from netfw.errors import NetfwError
+from netfw.errors import ExitCode, NetfwError
 from netfw.host.iptables import restore
 from netfw.host.namespace import Namespace
 from netfw.host.netlink import attribute, open_netfilter, request
@@ -56,6 +56,9 @@ def doctor_table(rules: int, sockets: int, connections: int, rounds: int) -> Tab
                 continue
             for verb in ("doctor", "marks"):
                 spent = best_of(rounds, [sys.executable, "-m", "netfw", verb, "--netns", box.path])
+                if spent.code not in (ExitCode.OK, ExitCode.DIFFERENCES):
+                    table.add_row(str(backend), f"{verb}: exit status {spent.code}")
+                    continue
                 figures = (f"{spent.wall:.2f}", f"{spent.cpu:.2f}", str(spent.peak))
                 table.add_row(str(backend), verb, *figures)
     return table
