@@ -47,17 +47,22 @@ class _Ending(NamedTuple):
 
 def find(state: HostState) -> Iterator[Finding]:
     """Each writer whose bits somebody reads, behind a rule that takes its packets."""
-    endings = [*_iptables_endings(state), *_nft_endings(state)]
+    endings: dict[str, list[_Ending]] = {}
+    for each in (*_iptables_endings(state), *_nft_endings(state)):
+        for base in dict.fromkeys(where.base for where in each.passages):
+            endings.setdefault(base, []).append(each)
     for writer in state.writers(Word.PACKET):
         bits = set_by(writer, Word.PACKET)
         if writer.spot.system not in RULES or not bits or not writer.passages:
             continue
-        # few rules end a chain of writers, and many may ask for their bits
-        ending = next((one for one in endings if _takes(one, writer)), None)
-        if ending is None:
-            continue
-        reader = _reader(state, writer, bits)
-        if reader is not None:
+        # readers come last: there may be thousands, and mostly no rule ends the chain
+        bases = dict.fromkeys(where.base for where in writer.passages)
+        ending = next(
+            (one for base in bases for one in endings.get(base, ()) if _takes(one, writer)),
+            None,
+        )
+        reader = None if ending is None else _reader(state, writer, bits)
+        if ending is not None and reader is not None:
             yield _finding(writer, reader, ending)
 
 
