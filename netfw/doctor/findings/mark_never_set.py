@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from netfw.doctor.asked import given_by, shares_way
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkTest, MarkUse, Word
+from netfw.doctor.place import Stage
 from netfw.doctor.registry import MarkKind, owners_of
 
 CODE = "mark-never-set"
@@ -31,37 +32,63 @@ def find(state: HostState) -> Iterator[Finding]:
     """Each reader of such bits once, routing rules first."""
     readers = sorted(state.uses, key=lambda use: not use.spot.chain.startswith("preference"))
     seen: set[tuple[Word, int]] = set()
+    writers = {word: _writers(state, word) for word in Word}
     for reader in readers:
         for test in reader.tests:
             bits = (test.value or 0) & test.mask
             if not bits or not test.can_match or (test.word, bits) in seen or not reader.passages:
                 continue
-            missing = bits & ~_given(state, reader, test.word)
+            others = writers[test.word]
+            if reader.written(test.word):
+                # what it sets itself comes too late for it
+                others = _writers(state, test.word, reader)
+            missing = bits & ~_given(others, reader)
             if missing:
                 seen.add((test.word, bits))
                 yield _finding(state, reader, test, bits, missing)
 
 
-def _given(state: HostState, reader: MarkUse, word: Word) -> int:
-    """The bits that a packet can have where the reader is asked, or at all on its ways."""
+_Writers = tuple[int, Mapping[frozenset[Stage], tuple[MarkUse, int]]]
+"""Bits that any packet may have, and those of writers at the same stages with one of them."""
+
+
+def _writers(state: HostState, word: Word, but: MarkUse | None = None) -> _Writers:
+    """What writers of a word give; those at the same stages share ways with the same readers."""
     bits = 0
+    saved = _saved(state) if word is Word.PACKET else 0
+    by_stages: dict[frozenset[Stage], tuple[MarkUse, int]] = {}
     for writer in state.writers(word):
-        if writer is reader or not writer.passages:
+        if writer is but or not writer.passages:
             continue
-        if shares_way(writer, reader) or (word is Word.PACKET and _is_saved(state, writer)):
-            bits |= given_by(writer, word)
+        given = given_by(writer, word)
+        if given & saved:
+            bits |= given
+            continue
+        stages = frozenset(passage.stage for passage in writer.passages)
+        first, known = by_stages.get(stages, (writer, 0))
+        by_stages[stages] = first, known | given
     if word is Word.CONNECTION:
         for one in state.connections:
             bits |= one.mark
+    return bits, by_stages
+
+
+def _given(writers: _Writers, reader: MarkUse) -> int:
+    """The bits that a packet can have where the reader is asked, or at all on its ways."""
+    bits, by_stages = writers
+    for writer, given in by_stages.values():
+        if shares_way(writer, reader):
+            bits |= given
     return bits
 
 
-def _is_saved(state: HostState, writer: MarkUse) -> bool:
-    """Whether the connection's mark may carry the bits from one way to another."""
-    given = given_by(writer, Word.PACKET)
-    return any(
-        effect.mixed & given for use in state.writers(Word.CONNECTION) for effect in use.effects
-    )
+def _saved(state: HostState) -> int:
+    """The bits that the connection's mark may carry from one way to another."""
+    bits = 0
+    for use in state.writers(Word.CONNECTION):
+        for effect in use.effects:
+            bits |= effect.mixed
+    return bits
 
 
 def _finding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from netfw.doctor.asked import BEGINNERS, asked_bits, can_meet, goes_from
 from netfw.doctor.finding import Finding, Severity
@@ -25,21 +25,45 @@ set mark and ~MASK or N'.
 def find(state: HostState) -> Iterator[Finding]:
     """Each whole-word writer between a writer of some bits and a reader of them."""
     writers = state.writers(Word.PACKET)
-    readers = state.readers(Word.PACKET)
+    # a host may have thousands of each: what sets no bit or asks for none is not compared
+    setters = [(use, bits) for use in writers if (bits := _set_masked(use))]
+    readers = [(use, bits) for use in state.readers(Word.PACKET) if (bits := _needed(use))]
+    set_by_anybody = 0
+    for _, bits in setters:
+        set_by_anybody |= bits
     for guilty in writers:
         effect = _whole_constant(guilty)
         if effect is None:
             continue
-        for reader in readers:
-            lost = _lost(guilty, effect, reader, writers)
+        may_be_lost = set_by_anybody & ~effect.xor
+        for reader, needed in readers:
+            lost = _lost(guilty, needed & may_be_lost, reader, setters)
             if lost is not None:
                 bits, before = lost
                 yield _finding(guilty, effect, reader, before, bits)
                 break
         else:
-            unread = _lost_unread(guilty, effect, writers)
+            unread = _lost_unread(guilty, effect, setters)
             if unread is not None:
                 yield _unread(guilty, effect, *unread)
+
+
+def _set_masked(use: MarkUse) -> int:
+    """The bits that a use may set while it keeps others."""
+    bits = 0
+    for effect in use.effects:
+        if effect.word is Word.PACKET and not effect.is_whole:
+            bits |= effect.may_set
+    return bits
+
+
+def _needed(use: MarkUse) -> int:
+    """The bits that a use asks for."""
+    bits = 0
+    for test in use.tests:
+        if test.word is Word.PACKET:
+            bits |= test.needed or asked_bits(test)
+    return bits
 
 
 def _whole_constant(use: MarkUse) -> MarkEffect | None:
@@ -61,42 +85,34 @@ def _whole_constant(use: MarkUse) -> MarkEffect | None:
 
 
 def _lost(
-    guilty: MarkUse, effect: MarkEffect, reader: MarkUse, writers: tuple[MarkUse, ...]
+    guilty: MarkUse, bits: int, reader: MarkUse, setters: Sequence[tuple[MarkUse, int]]
 ) -> tuple[int, MarkUse] | None:
-    """The bits that a reader needs, that are lost here, and who set them before."""
-    if not goes_from(guilty, reader):
+    """Those of the bits a reader asks for that are lost here, and who set them before."""
+    if not bits or not goes_from(guilty, reader):
         return None
-    needed = 0
-    for test in reader.tests:
-        if test.word is Word.PACKET:
-            needed |= test.needed or asked_bits(test)
-    lost = needed & ~effect.xor
-    if not lost:
-        return None
-    for before in writers:
-        if not goes_from(before, guilty) or not can_meet(before, reader):
-            continue
-        set_before = 0
-        for one in before.effects:
-            if one.word is Word.PACKET and not one.is_whole:
-                set_before |= one.may_set
-        if set_before & lost:
-            return set_before & lost, before
+    for before, set_before in setters:
+        if set_before & bits and goes_from(before, guilty) and can_meet(before, reader):
+            return set_before & bits, before
     return None
 
 
 def _lost_unread(
-    guilty: MarkUse, effect: MarkEffect, writers: tuple[MarkUse, ...]
+    guilty: MarkUse, effect: MarkEffect, setters: Sequence[tuple[MarkUse, int]]
 ) -> tuple[MarkUse, int] | None:
     """A rule that surely comes before and sets masked bits, which are lost though nobody asks."""
-    for before in writers:
-        if before.spot.system in BEGINNERS or not before.surely_precedes(guilty):
-            continue
+    if not effect.xor:
+        return None
+    for before, _ in setters:
         bits = 0
         for one in before.effects:
             if one.word is Word.PACKET and not one.is_whole:
                 bits |= one.xor
-        if bits & ~effect.xor and effect.xor and goes_from(before, guilty):
+        if (
+            bits & ~effect.xor
+            and before.spot.system not in BEGINNERS
+            and before.surely_precedes(guilty)
+            and goes_from(before, guilty)
+        ):
             return before, bits & ~effect.xor
     return None
 

@@ -43,12 +43,13 @@ def _whole_copy(use: MarkUse, word: Word) -> MarkEffect | None:
 def _loser(state: HostState, guilty: MarkUse, word: Word) -> tuple[MarkUse, MarkUse] | None:
     """A writer of some bits before the copy, and whoever asks for them behind it."""
     for before in state.writers(word):
-        if before.spot.system is System.SOCKET or not before.surely_precedes(guilty):
-            continue
         bits = set_by(before, word)
+        # what costs least is asked first: a host may have thousands of writers
+        if not bits or before.spot.system is System.SOCKET:
+            continue
         if any(one.word is word and one.mixed for one in before.effects):
             continue
-        if not bits or not goes_from(before, guilty):
+        if not before.surely_precedes(guilty) or not goes_from(before, guilty):
             continue
         for reader in state.readers(word):
             asked = asked_by(reader, word) & bits
