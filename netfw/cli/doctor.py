@@ -7,8 +7,12 @@ import gc
 import json
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from netfw.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from netfw.doctor.host_state import HostState
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="warning",
         help="the least severity for which the exit code is 1; default: %(default)s",
     )
+    parser.add_argument(
+        "--free",
+        action="store_true",
+        help="propose a mark field that nothing on the host touches, and look for nothing else",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -46,8 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
     from netfw.report.glyphs import glyphs_for
 
     check_codes(arguments.codes)
+    if arguments.free and arguments.codes:
+        raise UsageError.at("--free", "takes no CODE", "'netfw doctor CODE' looks for findings")
     with LiveNamespace(arguments.netns) as namespace:
         state = read_state(namespace)
+    if arguments.free:
+        return _propose(state, as_json=arguments.json)
     found = diagnose(state, arguments.codes)
     if arguments.json:
         sys.stdout.write(json.dumps(diagnosis_data(found), indent=1) + "\n")
@@ -56,6 +69,20 @@ def run(arguments: argparse.Namespace) -> int:
             print(line)
     fails = found.fails(Severity(arguments.fail_on))
     return int(ExitCode.DIFFERENCES if fails else ExitCode.OK)
+
+
+def _propose(state: HostState, *, as_json: bool) -> int:
+    """Print a free mark field; 1 where there is none."""
+    from netfw.doctor.free_field import find_free
+    from netfw.report.free_field import free_data, free_lines
+
+    free = find_free(state)
+    if as_json:
+        sys.stdout.write(json.dumps(free_data(free), indent=1) + "\n")
+    else:
+        for line in free_lines(free):
+            print(line)
+    return int(ExitCode.OK if free.mask else ExitCode.DIFFERENCES)
 
 
 def check_codes(codes: Iterable[str]) -> None:
