@@ -15,6 +15,7 @@ OURS = "netfw"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_][A-Za-z0-9]+)*[-_]?\*?")
 _SHORTEST = 4
 _MOST = 3
+_RULES = frozenset({System.IPTABLES_NFT, System.IPTABLES_LEGACY, System.NFTABLES})
 _KINDS = {Word.PACKET: MarkKind.PACKET, Word.CONNECTION: MarkKind.CONNECTION}
 
 
@@ -33,9 +34,7 @@ def owners(use: MarkUse) -> tuple[str, ...]:
         return named[:_MOST]
     found: dict[str, None] = {}
     for word, value, mask in _constants(use):
-        for software in owners_of(value, mask, _KINDS[word]):
-            if any(known.value & known.mask == value & mask for known in software.values):
-                found[software.name] = None
+        found |= dict.fromkeys(_by_value(word, value, mask))
     return tuple(found)[:_MOST]
 
 
@@ -62,14 +61,14 @@ def _constants(use: MarkUse) -> list[tuple[Word, int, int]]:
 
 
 def _by_name(use: MarkUse) -> tuple[str, ...]:
-    if use.spot.system not in (
-        System.IPTABLES_NFT,
-        System.IPTABLES_LEGACY,
-        System.NFTABLES,
-    ):
+    if use.spot.system not in _RULES:
         return ()
     # the table of a native rule is 'inet NAME'
-    names = {use.spot.chain, use.spot.table.rpartition(" ")[2]}
+    return _who_has(use.spot.chain, use.spot.table.rpartition(" ")[2])
+
+
+@cache
+def _who_has(*names: str) -> tuple[str, ...]:
     return tuple(
         software
         for software, patterns in _patterns()
@@ -78,6 +77,16 @@ def _by_name(use: MarkUse) -> tuple[str, ...]:
             for name in names
             for pattern, is_prefix in patterns
         )
+    )
+
+
+@cache
+def _by_value(word: Word, value: int, mask: int) -> tuple[str, ...]:
+    """Who uses this very value; others in whose field it lies are too many to name."""
+    return tuple(
+        software.name
+        for software in owners_of(value, mask, _KINDS[word])
+        if any(known.value & known.mask == value & mask for known in software.values)
     )
 
 
