@@ -87,7 +87,7 @@ class Follower:
             raise
         self._began = time.monotonic()
         self._wall = time.time() - self._began
-        self._shown = 0
+        self._shown = self._met = 0
         self._lost = 0
         self.notes = [
             note for note in (left, *self._names.problems, *self._context.problems) if note
@@ -141,6 +141,7 @@ class Follower:
             yield from self._show(flight)
 
     def _show(self, flight: Flight, *, cut: bool = False) -> Iterator[ObservedPacket]:
+        self._met += 1
         if self._is_enough() or not self._is_wanted(flight):
             return
         packet = self._observed(flight, cut=cut)
@@ -252,6 +253,8 @@ class Follower:
                 "hook unless bridge-nf-call-iptables is on"
             )
         lost = [f"the kernel lost {self._lost} trace events"] if self._lost else []
+        if self._lost and followed > self._met:
+            lost.append(f"of {followed - self._met} packets that were followed nothing was seen")
         if self._trace.taken_away:
             lost.append(
                 "somebody took the trace's table away while it ran (a flush of the ruleset)"
