@@ -14,7 +14,7 @@ from netfw.ir.names import OWN_CHAIN_PREFIX, OWN_COMMENT_PREFIX
 OURS = "netfw"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_][A-Za-z0-9]+)*[-_]?\*?")
 _SHORTEST = 4
-_MOST = 3
+_MOST = 4
 _RULES = frozenset({System.IPTABLES_NFT, System.IPTABLES_LEGACY, System.NFTABLES})
 _KINDS = {Word.PACKET: MarkKind.PACKET, Word.CONNECTION: MarkKind.CONNECTION}
 
@@ -84,7 +84,7 @@ def _who_has(*names: str) -> tuple[str, ...]:
 def _by_value(word: Word, value: int, mask: int) -> tuple[str, ...]:
     """Who uses this very value; others in whose field it lies are too many to name."""
     return tuple(
-        software.name
+        software.title
         for software in owners_of(value, mask, _KINDS[word])
         if any(known.value & known.mask == value & mask for known in software.values)
     )
@@ -104,5 +104,5 @@ def _patterns() -> tuple[tuple[str, tuple[tuple[str, bool], ...]], ...]:
             if len(bare) >= _SHORTEST and ("-" in bare or "_" in bare):
                 patterns.append((bare, name.endswith("*")))
         if patterns:
-            found.append((software.name, tuple(patterns)))
+            found.append((software.title, tuple(patterns)))
     return tuple(found)
