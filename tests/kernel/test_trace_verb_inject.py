@@ -19,11 +19,14 @@ from pyroute2 import IPRoute
 from scapy.utils import RawPcapNgReader, rdpcap
 
 from netfw.cli.main import main
+from netfw.compiler.pipeline import compile_policy
 from netfw.errors import CapabilityError, UsageError
 from netfw.host.injection import Injection
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.run import run
 from netfw.ir.names import Backend, Family
+from netfw.policy.read import load as read_policy
+from netfw.render.restore import render_ruleset
 from netfw.traverse.notation import parse_packet
 from netfw.traverse.observed import ObservedEnd, OutsideChange
 from tests.kernel.following import follow, load
@@ -137,6 +140,34 @@ def test_packet_of_this_host_is_sent_and_followed(
     assert "it begins with mark 0x7, which no rule wrote" in out
     assert f"{backend} mangle OUTPUT rule 1: continue, mark 0x7" in out
     assert "0x20007" in out
+    assert "sent by right" in out
+    assert "prediction: as seen" in out
+
+
+POLICY = """\
+version: 1
+endpoints:
+  uplink: {host: right}
+policies:
+  - name: public
+    at: uplink
+    egress:
+      - allow: udp/60
+"""
+
+
+@each
+def test_rules_of_netfw_lead_to_the_lines_of_the_policy(
+    router: Router, family: Family, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(POLICY)
+    compiled = compile_policy(read_policy(POLICY, str(file)))
+    load(router, Backend.NFT, family, render_ruleset(compiled.rulesets[family]))
+    words = ["--policy", str(file), "--netns", router.box.path]
+    assert main(["trace", "--inject", LINE[family][1], *words]) == 0
+    out = capsys.readouterr().out
+    assert f"{file}:8:9 public/allow-" in out
     assert "sent by right" in out
     assert "prediction: as seen" in out
 
