@@ -89,5 +89,5 @@ def wiped_between(
         and any(bits & ~effect.clears == 0 for effect in effects_on(use, word))
         and before.surely_precedes(use)
         and use.surely_precedes(after)
-        for use in state.writers(word)
+        for use in state.kinds_of_writers(word)
     )

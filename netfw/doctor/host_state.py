@@ -21,6 +21,7 @@ from netfw.doctor.observed import (
     TransformMark,
 )
 from netfw.doctor.reach import Reach
+from netfw.ir.match import InterfaceMatch
 from netfw.ir.names import Backend, Family
 from netfw.ir.ruleset import Ruleset
 from netfw.traverse.hooks import SECURITY_PRIORITY
@@ -44,6 +45,24 @@ class HeldRules:
     def reach(self) -> Reach:
         """Which chain is reached from which hook, and when."""
         return Reach(self.backend, self.ruleset, self.security_priority)
+
+
+_MANY = 400
+"""Uses of a mark up to which each is looked at beside each."""
+
+
+def first_of_kinds(uses: tuple[MarkUse, ...]) -> tuple[MarkUse, ...]:
+    """Of many uses the first of each kind: the same chain, tests, effects, end and interfaces."""
+    if len(uses) <= _MANY:
+        return uses
+    found: dict[object, MarkUse] = {}
+    for use in uses:
+        interfaces = tuple(one for one in use.matches if isinstance(one, InterfaceMatch))
+        spot = use.spot
+        place = (spot.system, spot.family, spot.table, spot.chain)
+        kind = (place, use.tests, use.effects, use.ending, use.is_conditional, interfaces)
+        found.setdefault(kind, use)
+    return tuple(found.values())
 
 
 @dataclass(frozen=True)
@@ -84,6 +103,25 @@ class HostState:
     def readers(self, word: Word) -> tuple[MarkUse, ...]:
         """The uses that read some bit of a word, copying it to the other one included."""
         return self._readers[word]
+
+    def kinds_of_writers(self, word: Word) -> tuple[MarkUse, ...]:
+        """The writers, or of many only the first of each kind.
+
+        For questions about each pair or three of them: on a host with thousands of rules that
+        differ in addresses alone, one stands for all.
+        """
+        return self._kinds[word][0]
+
+    def kinds_of_readers(self, word: Word) -> tuple[MarkUse, ...]:
+        """The same for the readers."""
+        return self._kinds[word][1]
+
+    @cached_property
+    def _kinds(self) -> dict[Word, tuple[tuple[MarkUse, ...], tuple[MarkUse, ...]]]:
+        return {
+            word: (first_of_kinds(self.writers(word)), first_of_kinds(self.readers(word)))
+            for word in Word
+        }
 
     @cached_property
     def _writers(self) -> dict[Word, tuple[MarkUse, ...]]:

@@ -105,3 +105,14 @@ def test_untracked_packets_and_their_connection_mark() -> None:
     assert found(host(f"raw PREROUTING -p udp -j CT --notrack\n{restore}"), "untracked-connmark")
     for other in ("-p tcp -j CT --notrack", "-p udp -j CT --zone 3"):
         assert not found(host(f"raw PREROUTING {other}\n{restore}"), "untracked-connmark"), other
+
+
+def test_one_of_thousands_of_rules_is_found_and_the_first_of_its_kind_stands_for_all() -> None:
+    lines = [
+        f"mangle PREROUTING -s 10.{n // 250}.{n % 250}.0/24 -j MARK --set-xmark 0x10/0xff"
+        for n in range(1500)
+    ]
+    lines.append("mangle PREROUTING -p udp -j MARK --set-xmark 0x1/0xffffffff")
+    lines.append("filter FORWARD -m mark --mark 0x10/0xff -j ACCEPT")
+    (one,) = found(host("\n".join(lines)), "mark-overwritten")
+    assert one.evidence[0].number == 1501

@@ -40,7 +40,7 @@ def find(state: HostState) -> Iterator[Finding]:
 def _written(state: HostState, word: Word) -> dict[int, MarkUse]:
     return {
         effect.xor: use
-        for use in reversed(state.writers(word))
+        for use in reversed(state.kinds_of_writers(word))
         for effect in use.effects
         if effect.word is word and effect.xor >= _LEAST and not effect.mixed
     }

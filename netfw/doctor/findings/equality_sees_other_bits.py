@@ -24,7 +24,7 @@ Compare only the bits that are meant: N/MASK.
 
 def find(state: HostState) -> Iterator[Finding]:
     """Each such test with a writer of further bits before it, and one of its value before that."""
-    for reader in state.readers(Word.PACKET):
+    for reader in state.kinds_of_readers(Word.PACKET):
         for test in reader.tests:
             if test.word is Word.PACKET and test.mask == MAX_MARK and test.value:
                 meddler = _meddler(state, reader, test, test.value)
@@ -35,9 +35,14 @@ def find(state: HostState) -> Iterator[Finding]:
 def _meddler(
     state: HostState, reader: MarkUse, test: MarkTest, value: int
 ) -> tuple[MarkUse, int] | None:
-    writers = state.writers(Word.PACKET)
+    writers = state.kinds_of_writers(Word.PACKET)
     makers = [use for use in writers if any(one.xor == value for one in use.effects)]
-    whole = {one.xor for use in state.writers(Word.PACKET) for one in use.effects if one.is_whole}
+    whole = {
+        one.xor
+        for use in state.kinds_of_writers(Word.PACKET)
+        for one in use.effects
+        if one.is_whole
+    }
     for use in writers:
         bits = 0
         for one in use.effects:

@@ -28,11 +28,11 @@ may be set in nat: it is the same packet.
 
 def find(state: HostState) -> Iterator[Finding]:
     """Each writer in a nat chain whose bits matter for later packets."""
-    for writer in state.writers(Word.PACKET):
+    for writer in state.kinds_of_writers(Word.PACKET):
         bits = set_by(writer, Word.PACKET)
         if not writer.is_first_only or not bits or _is_saved(state, bits):
             continue
-        for reader in state.readers(Word.PACKET):
+        for reader in state.kinds_of_readers(Word.PACKET):
             if reader.is_first_only or not reader.shares_family(writer):
                 continue
             # without its first packet there is no connection, and each packet is the first
@@ -46,7 +46,7 @@ def find(state: HostState) -> Iterator[Finding]:
 def _is_saved(state: HostState, bits: int) -> bool:
     return any(
         effect.mixed & bits
-        for use in state.writers(Word.CONNECTION)
+        for use in state.kinds_of_writers(Word.CONNECTION)
         for effect in effects_on(use, Word.CONNECTION)
     )
 

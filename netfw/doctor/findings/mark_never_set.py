@@ -57,7 +57,7 @@ def _writers(state: HostState, word: Word, but: MarkUse | None = None) -> _Write
     bits = 0
     saved = _saved(state) if word is Word.PACKET else 0
     by_stages: dict[frozenset[Stage], tuple[MarkUse, int]] = {}
-    for writer in state.writers(word):
+    for writer in state.kinds_of_writers(word):
         if writer is but or not writer.passages:
             continue
         given = given_by(writer, word)
@@ -85,7 +85,7 @@ def _given(writers: _Writers, reader: MarkUse) -> int:
 def _saved(state: HostState) -> int:
     """The bits that the connection's mark may carry from one way to another."""
     bits = 0
-    for use in state.writers(Word.CONNECTION):
+    for use in state.kinds_of_writers(Word.CONNECTION):
         for effect in use.effects:
             bits |= effect.mixed
     return bits

@@ -50,7 +50,7 @@ def owner_of(use: MarkUse) -> str:
 
 def _stranger(state: HostState, reader: MarkUse, test: MarkTest, mine: str) -> MarkUse | None:
     """A writer that is not the reader's program, whose packets pass the test."""
-    for writer in state.writers(Word.PACKET):
+    for writer in state.kinds_of_writers(Word.PACKET):
         theirs = owner_of(writer)
         if theirs == mine or not goes_from(writer, reader):
             continue

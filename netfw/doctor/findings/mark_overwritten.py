@@ -24,10 +24,12 @@ set mark and ~MASK or N'.
 
 def find(state: HostState) -> Iterator[Finding]:
     """Each whole-word writer between a writer of some bits and a reader of them."""
-    writers = state.writers(Word.PACKET)
+    writers = state.kinds_of_writers(Word.PACKET)
     # a host may have thousands of each: what sets no bit or asks for none is not compared
     setters = [(use, bits) for use in writers if (bits := _set_masked(use))]
-    readers = [(use, bits) for use in state.readers(Word.PACKET) if (bits := _needed(use))]
+    readers = [
+        (use, bits) for use in state.kinds_of_readers(Word.PACKET) if (bits := _needed(use))
+    ]
     set_by_anybody = 0
     for _, bits in setters:
         set_by_anybody |= bits

@@ -48,7 +48,7 @@ def _decides(reader: MarkUse, test: MarkTest) -> bool:
 def _late_writer(state: HostState, reader: MarkUse, word: Word, bits: int) -> MarkUse | None:
     """The first writer behind the reader, where none can come before it."""
     late = None
-    for writer in state.writers(word):
+    for writer in state.kinds_of_writers(word):
         if writer is reader or not given_by(writer, word) & bits:
             continue
         if not shares_way(writer, reader) or not writer.shares_family(reader):

@@ -27,7 +27,7 @@ rule: use one rule for each bit, or iptables.
 def find(state: HostState) -> Iterator[Finding]:
     """Each whole copy behind a writer of bits that the copy is not about."""
     for word in Word:
-        for guilty in state.writers(word):
+        for guilty in state.kinds_of_writers(word):
             effect = _whole_copy(guilty, word)
             before = None if effect is None else _loser(state, guilty, word)
             if effect is not None and before is not None:
@@ -42,7 +42,7 @@ def _whole_copy(use: MarkUse, word: Word) -> MarkEffect | None:
 
 def _loser(state: HostState, guilty: MarkUse, word: Word) -> tuple[MarkUse, MarkUse] | None:
     """A writer of some bits before the copy, and whoever asks for them behind it."""
-    for before in state.writers(word):
+    for before in state.kinds_of_writers(word):
         bits = set_by(before, word)
         # what costs least is asked first: a host may have thousands of writers
         if not bits or before.spot.system is System.SOCKET:
@@ -51,7 +51,7 @@ def _loser(state: HostState, guilty: MarkUse, word: Word) -> tuple[MarkUse, Mark
             continue
         if not before.surely_precedes(guilty) or not goes_from(before, guilty):
             continue
-        for reader in state.readers(word):
+        for reader in state.kinds_of_readers(word):
             asked = asked_by(reader, word) & bits
             if asked and goes_from(guilty, reader) and goes_from(before, reader):
                 return before, reader

@@ -51,7 +51,7 @@ def find(state: HostState) -> Iterator[Finding]:
     for each in (*_iptables_endings(state), *_nft_endings(state)):
         for base in dict.fromkeys(where.base for where in each.passages):
             endings.setdefault(base, []).append(each)
-    for writer in state.writers(Word.PACKET):
+    for writer in state.kinds_of_writers(Word.PACKET):
         bits = set_by(writer, Word.PACKET)
         if writer.spot.system not in RULES or not bits or not writer.passages:
             continue
@@ -70,7 +70,7 @@ def _reader(state: HostState, writer: MarkUse, bits: int) -> MarkUse | None:
     return next(
         (
             use
-            for use in state.readers(Word.PACKET)
+            for use in state.kinds_of_readers(Word.PACKET)
             if use.spot != writer.spot
             and asked_by(use, Word.PACKET) & bits
             and writer.may_precede(use)
@@ -111,7 +111,10 @@ def _is_about_more(matches: tuple[Match, ...]) -> bool:
 def _iptables_endings(state: HostState) -> Iterator[_Ending]:
     for held in state.rules:
         for table in held.ruleset.tables:
-            if any(_sets_mark(use, held, table.name.value) for use in state.writers(Word.PACKET)):
+            if any(
+                _sets_mark(use, held, table.name.value)
+                for use in state.kinds_of_writers(Word.PACKET)
+            ):
                 for chain in table.chains:
                     entries = held.reach.entries(table.name, chain.name)
                     for number, rule in enumerate(chain.rules, start=1):

@@ -23,7 +23,7 @@ mark.
 
 def find(state: HostState) -> Iterator[Finding]:
     """Each queueing rule between a writer of some bits and a reader of them."""
-    writers = state.writers(Word.PACKET)
+    writers = state.kinds_of_writers(Word.PACKET)
     for queue in state.uses:
         if queue.ending is not Ending.QUEUED:
             continue
@@ -31,7 +31,7 @@ def find(state: HostState) -> Iterator[Finding]:
             (writer, reader)
             for writer in writers
             if writer is not queue and set_by(writer, Word.PACKET) and goes_from(writer, queue)
-            for reader in state.readers(Word.PACKET)
+            for reader in state.kinds_of_readers(Word.PACKET)
             if asked_by(reader, Word.PACKET) & set_by(writer, Word.PACKET)
             and goes_from(queue, reader)
         )
