@@ -7,13 +7,20 @@ from collections.abc import Iterator
 from netfw.doctor.conditions import exclude
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkEffect, MarkTest, MarkUse, Word
-from netfw.doctor.place import System
+from netfw.doctor.place import Spot, System
 from netfw.ir.mark import MAX_MARK
 from netfw.ir.match import Match
+from netfw.ir.names import Family
 
 BEGINNERS = frozenset({System.SOCKET, System.DEVICE})
 """What gives packets the mark that they begin with: it overwrites nothing."""
 RULES = frozenset({System.IPTABLES_NFT, System.IPTABLES_LEGACY, System.NFTABLES})
+
+
+def program_of(spot: Spot) -> str:
+    """The iptables that a rule is changed with."""
+    name = "ip6tables" if spot.family is Family.IPV6 else "iptables"
+    return f"{name}-legacy" if spot.system is System.IPTABLES_LEGACY else name
 
 
 def asked_bits(test: MarkTest) -> int:

@@ -129,7 +129,8 @@ def _rank(software: Software, known: KnownMark, value: int, mask: int) -> int | 
         return 0
     if known.value & known.mask == value & mask and known.mask & mask == mask:
         return 1
-    if software.style in (Style.BITS, Style.FIELD) and value & mask & ~known.mask == 0:
+    has_field = software.style in (Style.BITS, Style.FIELD) and known.mask != MAX_MARK
+    if has_field and value & mask & ~known.mask == 0:
         return 2 if mask & ~known.mask == 0 else 3
     return None
 

@@ -55,3 +55,7 @@ def test_a_connection_s_mark_is_not_a_packet_s() -> None:
 
 def test_the_third_nibble_above_bit_15_is_touched_by_fewer_than_the_first() -> None:
     assert len(touching(0xF0000)) > len(touching(0xF0000000)) > 0
+
+
+def test_a_whole_word_is_nobody_s_field() -> None:
+    assert "azure-npm" not in keys(0x20000, 0xFFFFFFFF)

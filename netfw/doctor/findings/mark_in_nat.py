@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netfw.doctor.asked import asked_by, effects_on, set_by, shares_way
+from netfw.doctor.asked import asked_by, effects_on, program_of, set_by, shares_way
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import Ending, MarkUse, Word
@@ -91,7 +91,8 @@ def _finding(writer: MarkUse, reader: MarkUse, bits: int) -> Finding:
     fix = (
         f"move the rule to a chain of type filter at the same hook, priority mangle: {spot.text}"
         if spot.system is System.NFTABLES
-        else f"iptables -t nat -D {spot.chain} {spot.number}; iptables -t mangle {spot.text}"
+        else f"{program_of(spot)} -t nat -D {spot.chain} {spot.number}; "
+        f"{program_of(spot)} -t mangle {spot.text}"
     )
     return Finding(
         CODE,

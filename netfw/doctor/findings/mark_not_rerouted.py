@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netfw.doctor.asked import RULES
+from netfw.doctor.asked import RULES, program_of
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
@@ -59,8 +59,8 @@ def _finding(use: MarkUse, reader: Spot, bits: int) -> Finding:
         fix = f"declare chain {chain} of {spot.table} as type route hook output priority mangle"
     else:
         fix = (
-            f"iptables -t {spot.table} -D {spot.chain} {spot.number}; "
-            f"iptables -t mangle -A OUTPUT{spot.text.removeprefix('-A ' + spot.chain)}"
+            f"{program_of(spot)} -t {spot.table} -D {spot.chain} {spot.number}; "
+            f"{program_of(spot)} -t mangle -A OUTPUT{spot.text.removeprefix('-A ' + spot.chain)}"
         )
     return Finding(
         CODE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from netfw.doctor.asked import RULES, asked_by, conditions_of, set_by
+from netfw.doctor.asked import RULES, asked_by, conditions_of, program_of, set_by
 from netfw.doctor.conditions import exclude, imply
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HeldRules, HostState
@@ -169,7 +169,7 @@ def _finding(writer: MarkUse, reader: MarkUse, ending: _Ending) -> Finding:
     fix = "put the mark rule above it"
     if spot.system is not System.NFTABLES and ending.does == "accepts":
         text = spot.text.removeprefix(f"-A {spot.chain} ").replace("-j ACCEPT", "-j RETURN")
-        fix = f"iptables -t {spot.table} -R {spot.chain} {spot.number} {text}, or {fix}"
+        fix = f"{program_of(spot)} -t {spot.table} -R {spot.chain} {spot.number} {text}, or {fix}"
     return Finding(
         CODE,
         Severity.ERROR if whole else Severity.WARNING,
