@@ -42,6 +42,7 @@ from netfw.host.observe_traffic_control import read_traffic_control
 from netfw.host.observe_transforms import read_transforms
 from netfw.host.run import run
 from netfw.host.sysctl import read_settings
+from netfw.host.trace_table import TABLE as TRACE_TABLE
 from netfw.ir.names import Backend, Family
 from netfw.traverse.hooks import SECURITY_PRIORITY
 
@@ -151,6 +152,9 @@ def _read_tables(
 ) -> tuple[NftTable, ...]:
     found = []
     for family, name in names:
+        if (family, name) == ("inet", TRACE_TABLE):
+            # netfw's own, of a trace that runs: it changes nothing, and is gone in a moment
+            continue
         listed = run(["nft", "-j", "list", "table", family, name], namespace=entered)
         text = run(["nft", "-a", "list", "table", family, name], namespace=entered)
         what = f"nft list table {family} {name}"

@@ -183,13 +183,18 @@ def test_namespace_that_is_gone_is_one_clear_line(capsys: pytest.CaptureFixture[
     assert "there is no namespace 'no-such-namespace'" in capsys.readouterr().err
 
 
-def test_host_can_be_explained_while_it_is_traced(
-    router: Router, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "words",
+    [("explain", "--host", "udp 10.1.0.2 -> 10.2.0.2:53"), ("marks",)],
+    ids=["explain", "marks"],
+)
+def test_what_others_say_of_the_host_is_the_same_while_it_is_traced(
+    router: Router, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
-    words = ["explain", "--host", "--netns", router.box.path, "udp 10.1.0.2 -> 10.2.0.2:53"]
+    words = (*words, "--netns", router.box.path)
     assert main(words) == 0
     before = capsys.readouterr().out
-    wish = Wish(parse_filter("udp"), seconds=1)
+    wish = Wish(parse_filter("udp mark 0x20000/0x20000"), seconds=1)
     with LiveNamespace(router.box.path) as live, Follower(live, wish):
         assert main(words) == 0
     assert capsys.readouterr().out == before
