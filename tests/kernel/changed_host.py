@@ -18,6 +18,7 @@ PROGRAM = (sys.executable, "-m", "netfw")
 _CHOSEN = re.compile(r" (?:initval 0x[0-9a-f]+|hashsize \d+)")
 """What the kernel chooses itself when a set is made."""
 _COUNTERS = re.compile(r"\[\d+:\d+\]")
+_NUMBERS = re.compile(r"(?<=\[)\d+(?=:\d+\])|(?<=:)\d+(?=\])")
 
 POLICY = """\
 version: 1
@@ -38,6 +39,15 @@ policies:
 nat:
   - masquerade: {from: lan, out: wan}
 """
+
+
+def only_counted_on(before: str, after: str) -> bool:
+    """Whether two outputs with counters have the same lines, and no counter has begun anew: of
+    IPv6 the kernel itself sends packets now and then."""
+    one, other = ([*map(int, _NUMBERS.findall(text))] for text in (before, after))
+    return _COUNTERS.sub("", before) == _COUNTERS.sub("", after) and all(
+        now >= then for then, now in zip(one, other, strict=True)
+    )
 
 
 class ChangedHost(Host):

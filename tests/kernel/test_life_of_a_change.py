@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from netfw.ir.names import Backend, Family
-from tests.kernel.changed_host import POLICY, ChangedHost
+from tests.kernel.changed_host import POLICY, ChangedHost, only_counted_on
 
 pytestmark = pytest.mark.kernel
 MORE = POLICY.replace("[http, https]", "[http, https, smtp]")
@@ -38,7 +38,7 @@ def test_a_policy_is_planned_applied_and_then_there_is_nothing_to_do(host: Chang
     assert "nothing to do" in host.netfw("plan", path).stdout
     before = host.saved(counters=True)
     assert "nothing to do" in host.apply(POLICY)
-    assert host.saved(counters=True) == before
+    assert only_counted_on(before, host.saved(counters=True))
     assert "the first one" in host.netfw("history").stdout
     assert host.status()["well"] is True
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.mark_cases import MARK_CASES, MarkCase, are_there, built, diagnosis, findings_of
+from tests.kernel.private_mounts import needs_private_mounts
 
 pytestmark = [
     pytest.mark.kernel,
+    needs_private_mounts,
     pytest.mark.skipif(not are_there(), reason="../shared/mark-cases is not there"),
 ]
 

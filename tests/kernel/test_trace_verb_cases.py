@@ -18,8 +18,9 @@ from netfw.traverse.observed import ObservedEnd, ObservedPacket
 from netfw.traverse.packet_filter import parse_filter
 from netfw.verify.follow import Follower, Wish
 from tests.kernel.following import changes, routings, step_with
+from tests.kernel.private_mounts import needs_private_mounts
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, needs_private_mounts]
 
 CASES = Path(__file__).parents[3] / "shared" / "mark-cases"
 FAR, PORT = "203.0.113.1", "5000"

@@ -30,6 +30,7 @@ from netfw.render.restore import render_ruleset
 from netfw.traverse.notation import parse_packet
 from netfw.traverse.observed import ObservedEnd, OutsideChange
 from tests.kernel.following import follow, load
+from tests.kernel.private_mounts import needs_private_mounts
 from tests.kernel.router import Router, forwarded
 
 pytestmark = pytest.mark.kernel
@@ -95,6 +96,7 @@ def two_hosts() -> Iterator[str]:
             run(["ip", "netns", "del", name], check=False)
 
 
+@needs_private_mounts
 @each
 def test_packet_is_sent_in_by_the_far_end_of_a_cable(
     family: Family, capsys: pytest.CaptureFixture[str]
@@ -114,6 +116,7 @@ def test_packet_is_sent_in_by_the_far_end_of_a_cable(
     assert packet["prediction"] == "as seen"
 
 
+@needs_private_mounts
 def test_what_cannot_be_sent_is_one_clear_line() -> None:
     with two_hosts() as host, LiveNamespace(host) as live:
         for line, problem in (

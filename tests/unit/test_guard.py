@@ -65,6 +65,8 @@ class Writer:
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
             start_new_session=True,
+            # whoever runs the tests in the background may have switched Ctrl-C off
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert self.process.stdout is not None
         self.said = self.process.stdout.readline().strip()
