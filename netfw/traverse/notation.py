@@ -282,7 +282,8 @@ def interface_name(text: str) -> str:
     return text
 
 
-def _flags(text: str) -> int:
+def tcp_flags(text: str) -> int:
+    """The bits of ``syn,ack``; raises ValueError."""
     bits = 0
     for name in text.lower().split(","):
         if name != "none" and name not in TCP_FLAG_BITS:
@@ -321,7 +322,7 @@ _PAIRS: dict[str, tuple[str, Callable[[str], object], str]] = {
     "out": ("leaves_by", interface_name, f"at most {MAX_INTERFACE_NAME} bytes, without '/'"),
     "mark": ("mark", parse_word, "such as 'mark 0x10000'"),
     "state": ("state", _state, f"one of {', '.join(STATES)}"),
-    "flags": ("flags", _flags, f"some of {', '.join(TCP_FLAG_BITS)}, or none"),
+    "flags": ("flags", tcp_flags, f"some of {', '.join(TCP_FLAG_BITS)}, or none"),
     "type": ("icmp", _icmp_type, "such as 'type 3/4'"),
     "ttl": ("ttl", _ttl, "such as 'ttl 64'"),
 }

@@ -15,11 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from netfw.ir.mark import MAX_MARK, MaskedWord, parse_word
-from netfw.ir.match import TCP_FLAG_BITS
 from netfw.ir.names import Family
 from netfw.ir.net import Net
 from netfw.ir.protocols import ICMP, ICMPV6, TCP, protocol_number
-from netfw.traverse.notation import NotationError, interface_name
+from netfw.traverse.notation import NotationError, interface_name, tcp_flags
 from netfw.traverse.packet import PORT_PROTOCOLS, PROTOCOL_NAMES, Packet
 
 _FORM = "a filter is written 'tcp 10.0.0.0/8 -> 203.0.113.1:443 in eth0', or a part of that"
@@ -213,15 +212,6 @@ def parse_mark(text: str) -> MaskedWord:
     return word
 
 
-def _flags(text: str) -> int:
-    bits = 0
-    for name in text.lower().split(","):
-        if name != "none" and name not in TCP_FLAG_BITS:
-            raise ValueError(f"'{name}' is no TCP flag")
-        bits |= TCP_FLAG_BITS.get(name, 0)
-    return bits
-
-
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or int(text) > 255:
         raise ValueError(f"'{text}' is not a number from 0 to 255")
@@ -243,7 +233,7 @@ _PAIRS: dict[str, Callable[[PacketFilter, str], PacketFilter]] = {
     "mark": lambda found, text: replace(found, mark=parse_mark(text)),
     "sport": lambda found, text: replace(found, source_ports=_ports(text)),
     "dport": lambda found, text: replace(found, destination_ports=_ports(text)),
-    "flags": lambda found, text: replace(found, flags=_flags(text)),
+    "flags": lambda found, text: replace(found, flags=tcp_flags(text)),
     "type": lambda found, text: replace(found, icmp=_icmp(text)),
     "ttl": lambda found, text: replace(found, ttl=_number(text)),
     "state": _refuse_state,

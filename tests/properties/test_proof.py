@@ -82,17 +82,14 @@ def test_on_a_small_world_sets_and_enumeration_say_the_same(
         assert (here & rejected != space.false) is judgement.rejected
 
 
-@pytest.mark.parametrize(
-    ("name", "every"),
-    [("host", 1), ("router", 5), pytest.param("router", 1, marks=pytest.mark.long)],
-)
-def test_a_single_wrong_rule_is_seen_unless_it_changes_nothing(name: str, every: int) -> None:
+@pytest.mark.parametrize("name", ["host", "router"])
+def test_a_single_wrong_rule_is_seen_unless_it_changes_nothing(name: str) -> None:
     """What the proof lets pass is walked with every packet of a small world: nothing changes."""
     policy = load((ROOT / "netfw" / "examples" / f"{name}.yaml").read_text(), name)
     seen, harmless = 0, []
     for family, ruleset in compiled_text(policy).items():
         bits = tuple(bit for _, bit in policy.field.bits)
-        for what, mutant in [*mutants(ruleset, bits)][family.value % every :: every]:
+        for what, mutant in mutants(ruleset, bits):
             if prove(policy, {family: mutant}, sizes=False).holds:
                 harmless.append((what, family, ruleset, mutant))
             else:
