@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from netfw.apply.change import Made, make_change
-from netfw.apply.intention import Intention, Wish, intend, refuse_if_others_need_it
+from netfw.apply.intention import Glance, Intention, Wish, intend, refuse_if_others_need_it
 from netfw.apply.take_back import settle
 from netfw.apply.undo import undo
 from netfw.errors import ConflictError
@@ -51,9 +51,10 @@ def apply_wish(
     folder = state or StateFolder()
     with locked(folder):
         end_unfinished(folder, tell)
+        glance = Glance()
         history = entries_that_count(folder)
         wish = make_wish(history)
-        intention = intend(wish, history)
+        intention = intend(wish, history, glance)
         refuse_if_others_need_it(intention)
         if intention.is_done and _is_confirmed(folder, wish):
             return Applied(intention, None)

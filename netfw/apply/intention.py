@@ -11,6 +11,7 @@ from netfw.compiler.source_map import SourceMap
 from netfw.errors import HostError
 from netfw.host.base_chains import Place, base_chains
 from netfw.host.own_host import read_own
+from netfw.host.saved import Saved
 from netfw.host.variant import Elsewhere, Variant, host_variant, read_elsewhere
 from netfw.plan.entry import Entry
 from netfw.plan.foreign import Foreign
@@ -59,11 +60,21 @@ class Intention:
         return not self.plan.steps and self.elsewhere.own.is_empty
 
 
-def intend(wish: Wish, history: Iterable[Entry] = ()) -> Intention:
-    """Look at a host. ``history`` are the entries that may have left something on it, the oldest
-    first. Raises as ``read_own``."""
+class Glance:
+    """A look at this host that has begun, for ``intend`` to end: until then there is time for
+    other work. Raises as ``host_variant``."""
+
+    def __init__(self) -> None:
+        self.variant = host_variant()
+        self.saved = Saved(self.variant.backend)
+
+
+def intend(wish: Wish, history: Iterable[Entry] = (), glance: Glance | None = None) -> Intention:
+    """Look at this host. ``history`` are the entries that may have left something on it, the
+    oldest first. Raises as ``read_own``."""
     entries = list(history)
-    variant = host_variant()
+    looked = glance or Glance()
+    variant = looked.variant
     before = settings_before(entries)
     recorded = recorded_in(entries)
     asked = Own(settings={**recorded.settings, **wish.own.settings})
@@ -71,6 +82,7 @@ def intend(wish: Wish, history: Iterable[Entry] = ()) -> Intention:
         variant.backend,
         # of sets those that are wished: most of their members are there already
         recorded=Own(recorded.tables, wish.own.sets, recorded.routing, asked.settings),
+        saved=looked.saved,
     )
     for name in wish.own.settings:
         if name in now.settings:

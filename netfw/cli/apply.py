@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import sys
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from netfw.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from netfw.apply.application import MakeWish, Rehearse
-    from netfw.apply.intention import Wish
+    from netfw.apply.intention import Intention, Wish
+    from netfw.compiler.compiled import Compiled
     from netfw.plan.entry import Entry
 
 _QUESTION_TIME = 60.0
@@ -66,21 +68,24 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError.at("netfw apply", "there is no POLICY", "name a file or a folder")
     from netfw.apply.missing import refuse_missing_interfaces
     from netfw.apply.wish_of import wish_of
+    from netfw.cli.rehearsing import rehearsal_before
     from netfw.compiler.pipeline import compile_policy
 
     policy = read_policy(arguments.policy, arguments)
-    compiled = compile_policy(policy)
     refuse_missing_interfaces(policy)
 
+    @functools.cache
+    def compiled() -> Compiled:
+        return compile_policy(policy)
+
     def wish(history: list[Entry]) -> Wish:
-        return wish_of(compiled, arguments.policy, history, arguments.message)
+        # only now: the host is being read at the same time
+        return wish_of(compiled(), arguments.policy, history, arguments.message)
 
-    from netfw.cli.rehearsing import rehearsal_before
+    def rehearse(intention: Intention) -> None:
+        rehearsal_before((policy, compiled()), "netfw apply", force=arguments.force)(intention)
 
-    judged = policy, compiled
-    return write_wish(
-        wish, arguments, rehearsal_before(judged, "netfw apply", force=arguments.force)
-    )
+    return write_wish(wish, arguments, rehearse)
 
 
 def _last(history: list[Entry]) -> Wish:

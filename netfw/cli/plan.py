@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print what would change on this host; 0 where nothing would, 1 where something would."""
     from netfw.apply.application import entries_that_count
-    from netfw.apply.intention import intend, refuse_if_others_need_it
+    from netfw.apply.intention import Glance, intend, refuse_if_others_need_it
     from netfw.apply.missing import refuse_missing_interfaces
     from netfw.apply.wish_of import wish_of
     from netfw.compiler.pipeline import compile_policy
@@ -38,10 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
     # see netfw/cli/prove.py: many objects, hardly a cycle
     gc.disable()
     policy = read_policy(arguments.policy, arguments)
-    compiled = compile_policy(policy)
     refuse_missing_interfaces(policy)
+    glance = Glance()
+    compiled = compile_policy(policy)
     history = entries_that_count(StateFolder())
-    intention = intend(wish_of(compiled, arguments.policy, history), history)
+    intention = intend(wish_of(compiled, arguments.policy, history), history, glance)
     refuse_if_others_need_it(intention)
     packets = None
     if not arguments.no_packets and intention.plan.steps:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import assert_never
 
 from netfw.compiler.source_map import SourceMap
@@ -13,7 +15,7 @@ from netfw.host.own_host import read_own
 from netfw.host.refused import RefusedError
 from netfw.host.routing import load_routing
 from netfw.host.sysctl import write_setting
-from netfw.ir.names import Backend
+from netfw.ir.names import Backend, Family
 from netfw.plan.change import identity_of
 from netfw.plan.own import Own
 from netfw.plan.plan import plan
@@ -87,14 +89,20 @@ def try_out(own: Own, backend: Backend, origins: SourceMap | None = None) -> Own
     """
     wanted = Own(own.tables, own.sets)
     with Namespace("try-out") as scratch:
-        for step in plan(Own(), wanted).steps:
-            try:
+        steps = plan(Own(), wanted).steps
+        tables = [step for step in steps if isinstance(step, LoadTable)]
+        how = (backend, scratch, origins)
+        for step in steps:
+            if not isinstance(step, LoadTable):
                 take(step, backend, scratch, origins=origins)
-            except RefusedError as error:
-                if isinstance(step, LoadTable) and not error.line:
-                    line = _refused_rule(step, backend, scratch)
-                    raise _placed(_with_line(error, line), step, origins) from None
-                raise
+        # nobody's packets are here: the families need not wait for each other
+        with ThreadPoolExecutor(thread_name_prefix="netfw-try-out") as pool:
+            loads = [
+                pool.submit(_try_tables, [one for one in tables if one.family is family], *how)
+                for family in Family
+            ]
+        for load in loads:
+            load.result()
         found, _ = read_own(backend, scratch, wanted)
     unlike = plan(found, wanted)
     if unlike.steps:
@@ -104,6 +112,19 @@ def try_out(own: Own, backend: Backend, origins: SourceMap | None = None) -> Own
             f"{backend} gives back other rules than were loaded: {'; '.join(lines[:4])}",
         )
     return found
+
+
+def _try_tables(
+    steps: Sequence[LoadTable], backend: Backend, scratch: Namespace, origins: SourceMap | None
+) -> None:
+    for step in steps:
+        try:
+            take(step, backend, scratch, origins=origins)
+        except RefusedError as error:
+            if error.line:
+                raise
+            line = _refused_rule(step, backend, scratch)
+            raise _placed(_with_line(error, line), step, origins) from None
 
 
 def _refused_rule(step: LoadTable, backend: Backend, scratch: Namespace) -> str:

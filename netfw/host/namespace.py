@@ -39,8 +39,8 @@ class Namespace:
     def __init__(self, purpose: str = "netns") -> None:
         self.name = f"netfw-{os.getpid()}-{next(_counter)}-{purpose}"
         self._host = _namespace_number("/proc/self/ns/net")
-        self._lock = -1
         self._fd = _in_thread(self._make)
+        self._lock = os.memfd_create("xtables.lock", os.MFD_CLOEXEC)
 
     def _make(self) -> int:
         _syscall("unshare", _CLONE_NEWNET)
@@ -68,8 +68,6 @@ class Namespace:
         tables apart: runs side by side would wait for each other, and for the machine's own
         firewall.
         """
-        if self._lock < 0:
-            self._lock = os.memfd_create("xtables.lock", os.MFD_CLOEXEC)
         return f"/proc/{os.getpid()}/fd/{self._lock}"
 
     def call(self, function: Callable[[], T]) -> T:

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from netfw.errors import ConflictError, HostError
-from netfw.host.ipsets import saved_sets
 from netfw.host.namespace import Namespace
 from netfw.host.nft_chains import chains_of
 from netfw.host.nft_sets import tables_with_sets
 from netfw.host.own_routing import read_routing
-from netfw.host.saved_text import legacy_text, nft_text, save_program
+from netfw.host.saved import Saved
+from netfw.host.saved_text import save_program
 from netfw.host.sysctl import read_settings
 from netfw.ir.names import OWN_CHAIN_PREFIX, Backend, Family, TableName
 from netfw.plan.count import Counts
@@ -36,7 +36,10 @@ class _Rules:
 
 
 def read_own(
-    backend: Backend, namespace: Namespace | None = None, recorded: Own | None = None
+    backend: Backend,
+    namespace: Namespace | None = None,
+    recorded: Own | None = None,
+    saved: Saved | None = None,
 ) -> tuple[Own, Foreign]:
     """What of ours a host holds in a backend, and others' part of it.
 
@@ -44,15 +47,17 @@ def read_own(
     several: routing and sysctls are looked for if they are in it, since the host does not say
     whose they are; sysctls with the values that they have now. A chain of our prefix that holds
     nothing of ours is ours if it is in it, and large sets that are in it are read faster.
+    ``saved`` is what was asked of this backend already.
 
     Raises HostError with what a program said, CapabilityError where one is missing or we may not
     look, ConflictError where something of ours stands in a table that iptables cannot show, and
     FactError for what was printed that netfw cannot read.
     """
     known = recorded or Own()
-    rules = _read_rules(backend, namespace, known, counters=False)
+    said = saved or Saved(backend, namespace)
+    rules = _read_rules(said, known)
     tables = {place: table.own for place, table in rules.tables.items() if not table.own.is_empty}
-    text = _sets_text(namespace, tables)
+    text = _sets_text(said, tables)
     sets = read_saved_sets(text, "ipset save", known.sets.values())
     routing = {
         family: lines
@@ -68,7 +73,7 @@ def read_tables(
     backend: Backend, namespace: Namespace | None = None
 ) -> tuple[dict[Place, OwnTable], Foreign]:
     """The rules alone, which is less to read: ours, and others'. Raises as ``read_own``."""
-    rules = _read_rules(backend, namespace, Own(), counters=False)
+    rules = _read_rules(Saved(backend, namespace, sets=False), Own())
     own = {place: table.own for place, table in rules.tables.items() if not table.own.is_empty}
     others = {place: table.foreign for place, table in rules.tables.items()}
     return own, Foreign(others, rules.unreadable, rules.inexact)
@@ -76,31 +81,29 @@ def read_tables(
 
 def read_counts(backend: Backend, namespace: Namespace | None = None) -> Counts:
     """What the kernel has counted for rules of ours. Raises as ``read_own``."""
-    rules = _read_rules(backend, namespace, Own(), counters=True)
+    said = Saved(backend, namespace, counters=True)
+    rules = _read_rules(said, Own())
     tables = {place: table.own for place, table in rules.tables.items()}
     return Counts(
         {place: table.counts for place, table in rules.tables.items() if table.counts},
-        read_set_counts(_sets_text(namespace, tables)),
+        read_set_counts(_sets_text(said, tables)),
     )
 
 
-def _read_rules(
-    backend: Backend, namespace: Namespace | None, recorded: Own, *, counters: bool
-) -> _Rules:
+def _read_rules(said: Saved, recorded: Own) -> _Rules:
+    backend, namespace = said.backend, said.namespace
     tables: dict[Place, TableParts] = {}
     unreadable: set[Place] = set()
     inexact: set[Place] = set()
     for family in Family:
-        if backend is Backend.LEGACY:
-            text = legacy_text(namespace, family, counters=counters)
-        else:
-            text = nft_text(namespace, family, counters=counters)
+        text = said.rules(family)
+        if backend is Backend.NFT:
             unreadable |= set(_not_shown(namespace, family, text))
-        saved = read_saved(text, family, save_program(backend, family), recorded.tables)
-        tables |= {(family, name): table for name, table in saved.items()}
-        if backend is Backend.NFT and saved:
+        found = read_saved(text, family, save_program(backend, family), recorded.tables)
+        tables |= {(family, name): table for name, table in found.items()}
+        if backend is Backend.NFT and found:
             with_sets = tables_with_sets(namespace, family)
-            inexact |= {(family, name) for name in saved if name.value in with_sets}
+            inexact |= {(family, name) for name in found if name.value in with_sets}
     return _Rules(tables, frozenset(unreadable), frozenset(inexact))
 
 
@@ -121,10 +124,10 @@ def _not_shown(namespace: Namespace | None, family: Family, text: str) -> Iterat
         yield family, table
 
 
-def _sets_text(namespace: Namespace | None, tables: Mapping[Place, OwnTable]) -> str:
+def _sets_text(said: Saved, tables: Mapping[Place, OwnTable]) -> str:
     """What ``ipset save`` prints, which no rule of ours may need."""
     try:
-        return saved_sets(namespace)
+        return said.sets()
     except HostError:
         # no program, or none of the kernel's part of it: then there are no sets
         if any(_asks_sets(table) for table in tables.values()):
