@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from netfw.apply import guard
-from netfw.apply.guarded import guarded
+from netfw.apply.guarded import Summons, guarded
 from netfw.errors import HostError
 from netfw.host.history import add_entry
 from netfw.host.state_folder import StateFolder
@@ -65,7 +65,10 @@ def change(state: StateFolder, where: str, seconds: float) -> None:
         number = add_entry(state, ENTRY).number
         stop("entry", where)
         limit = 0.5 if where == "stopped" else 60.0
-        with guarded(state, number, 1, program=PROGRAM, limit=limit) as change:
+        with (
+            Summons(state, number, PROGRAM) as summons,
+            guarded(summons, 1, limit=limit) as change,
+        ):
             stop("guarded", where)
             host_of(state).write_text(f"half of {number}")
             stop("half", where)

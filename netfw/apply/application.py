@@ -65,6 +65,13 @@ def apply_wish(
             try_out(tried, backend, wish.origins)
         if rehearse is not None:
             rehearse(intention)
+            # that took its time, and what was tried began from what had been there before
+            if intend(wish, history).plan != intention.plan:
+                raise ConflictError.at(
+                    "netfw",
+                    "somebody changed netfw's rules on this host while they were rehearsed",
+                    "nothing was written: see 'netfw status', and apply again",
+                )
         tell(f"writing: {', '.join(map(describe, intention.plan.steps)) or 'the history alone'}")
         return Applied(intention, make_change(folder, intention, confirm_within))
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netfw.apply.clear_away import clear_away
-from netfw.apply.guarded import Guarded, guarded
+from netfw.apply.guarded import Guarded, Summons, guarded
 from netfw.apply.intention import Intention, Wish
 from netfw.apply.transition import carry_out
 from netfw.apply.undo import undo
 from netfw.errors import ExitCode, HostError, NetfwError
 from netfw.host.caller import find_caller
 from netfw.host.clock import utc_now
-from netfw.host.history import add_entry
+from netfw.host.history import add_entry, next_number
 from netfw.host.own_host import read_own
 from netfw.host.pending_change import confirmed_number
 from netfw.host.state_folder import StateFolder
@@ -50,16 +50,18 @@ def make_change(
     RolledBackError with what went wrong, after which the host is as it was; any other HostError
     before the first write.
     """
-    entry = add_entry(state, _entry(intention.wish, intention))
-    with guarded(state, entry.number, confirmed_number(state)) as guard:
-        try:
-            _write(intention, entry)
-            if confirm_within is None:
-                guard.keep()
-            else:
-                guard.wait_for_confirmation(confirm_within)
-        except NetfwError as error:
-            raise _taken_back(guard, error) from error
+    # the guard needs a moment to start, and the entry one to be written
+    with Summons(state, next_number(state)) as summons:
+        entry = add_entry(state, _entry(intention.wish, intention))
+        with guarded(summons, confirmed_number(state)) as guard:
+            try:
+                _write(intention, entry)
+                if confirm_within is None:
+                    guard.keep()
+                else:
+                    guard.wait_for_confirmation(confirm_within)
+            except NetfwError as error:
+                raise _taken_back(guard, error) from error
     return Made(entry, confirm_within)
 
 

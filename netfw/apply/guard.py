@@ -12,6 +12,7 @@ import gc
 import importlib
 import logging
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,13 @@ from netfw.host.clock import since_boot
 from netfw.host.guard_line import GuardLine
 from netfw.host.history import read_entry
 from netfw.host.journal import note
-from netfw.host.pending_change import PENDING, UNDOING, claim_undo, read_pending
+from netfw.host.pending_change import (
+    PENDING,
+    UNDOING,
+    claim_undo,
+    confirmed_number,
+    read_pending,
+)
 from netfw.host.state_folder import StateFolder
 from netfw.host.state_lock import GUARD_LOCK, StateLock, take_lock
 from netfw.host.wait import wait_until
@@ -49,8 +56,14 @@ _NOT_IGNORED = frozenset(
 def stand_guard(state: StateFolder, number: int, writer: int, undo: Undo) -> None:
     """Guard the change ``number``, which the process ``writer`` makes, until it is ended.
 
-    Raises HostError where it cannot begin.
+    Whoever writes it may still be at its entry. Raises HostError where it cannot begin.
     """
+    with _Writer(writer) as process:
+        if _begins(state, number, process):
+            _stand(state, number, process, undo)
+
+
+def _stand(state: StateFolder, number: int, writer: _Writer, undo: Undo) -> None:
     with take_lock(state, name=GUARD_LOCK):
         guard = _Guard(state, number, writer, undo)
         with GuardLine(state, number) as line:
@@ -62,17 +75,64 @@ def stand_guard(state: StateFolder, number: int, writer: int, undo: Undo) -> Non
         guard.finish(why)
 
 
+class _Writer:
+    """The process that makes the change, which another may not be taken for; a context manager."""
+
+    def __init__(self, number: int) -> None:
+        try:
+            self._descriptor = os.pidfd_open(number)
+        except ProcessLookupError:
+            self._descriptor = -1
+        self._poll = select.poll()
+        if self._descriptor >= 0:
+            self._poll.register(self._descriptor, select.POLLIN)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended."""
+        return self._descriptor < 0 or bool(self._poll.poll(0))
+
+    def kill(self) -> None:
+        """End it, if it has not ended."""
+        if not self.is_gone:
+            with suppress(ProcessLookupError, PermissionError):
+                signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+
+def _begins(state: StateFolder, number: int, writer: _Writer) -> bool:
+    """Wait for the change to begin; False where whoever would write it is gone before that."""
+    # most of what an undo would need is there already
+    with suppress(HostError):
+        if confirmed := confirmed_number(state):
+            read_entry(state, confirmed)
+
+    def has_begun() -> bool:
+        pending = read_pending(state)
+        return pending is not None and pending.number == number
+
+    # the last thing that it did may have been the beginning
+    wait_until(lambda: writer.is_gone or has_begun(), _MEETING)
+    return has_begun()
+
+
 class _Guard:
     """What is known of the change, whatever becomes of the disk."""
 
-    def __init__(self, state: StateFolder, number: int, writer: int, undo: Undo) -> None:
+    def __init__(self, state: StateFolder, number: int, writer: _Writer, undo: Undo) -> None:
         pending = read_pending(state)
         if pending is None or pending.number != number:
             raise HostError.at(str(state.path), f"change {number} is not under way")
         self._state = state
         self._pending = pending
         self._undo = undo
-        self._writer = os.pidfd_open(writer)
+        self._writer = writer
         self._said = ""
         for entry in (pending.number, pending.before):
             if entry:
@@ -114,8 +174,7 @@ class _Guard:
 
     def _end_writer(self, line: GuardLine) -> None:
         """What has been stopped could go on later, into the middle of what we undo."""
-        with suppress(ProcessLookupError, PermissionError):
-            signal.pidfd_send_signal(self._writer, signal.SIGKILL)
+        self._writer.kill()
         until = since_boot() + _LOOK
         while not line.has_ended and since_boot() < until:
             line.wait(_LOOK)

@@ -11,7 +11,7 @@ from pathlib import Path
 import netfw
 from netfw.apply.take_back import Undo, take_back
 from netfw.errors import HostError
-from netfw.host.detached import Detached, start_detached
+from netfw.host.detached import start_detached
 from netfw.host.guard_line import GuardCall
 from netfw.host.journal import note
 from netfw.host.pending_change import (
@@ -71,27 +71,68 @@ class Guarded:
         nudge(self._state, self.pending.number)
 
 
+class Summons:
+    """A guard that has been started for the change ``number``, and waits for its beginning until
+    we call it or end; a context manager. Raises HostError where none can be started."""
+
+    def __init__(self, state: StateFolder, number: int, program: Sequence[str] = _PROGRAM) -> None:
+        self.state = state
+        self.number = number
+        # -P: Python would look for modules in the working directory first, as root
+        argv = [sys.executable, "-P", "-W", "ignore", *program]
+        root = str(Path(netfw.__file__).resolve().parents[1])
+        found = os.environ.get("PYTHONPATH", "")
+        self._started = start_detached(
+            [*argv, str(state.path), str(number), str(os.getpid())],
+            f"netfw-guard-{os.getpid()}-{number}",
+            {"PYTHONPATH": f"{root}:{found}" if found else root},
+        )
+
+    def call(self, patience: float) -> GuardCall:
+        """Wait until the guard is ready, or is known not to become it: HostError then."""
+        calls: list[GuardCall] = []
+
+        def is_ready_or_gone() -> bool:
+            call = GuardCall.open(self.state, self.number)
+            if call is not None:
+                calls.append(call)
+            # it says nothing unless it is at its end
+            return call is not None or bool(self._started.last_words())
+
+        wait_until(is_ready_or_gone, patience)
+        if calls:
+            return calls[0]
+        said = self._started.last_words() or f"it is not ready after {patience:g} seconds"
+        raise HostError.at(
+            "guard",
+            f"the process that would undo this change cannot begin: {said}",
+            "nothing has been changed",
+        )
+
+    def __enter__(self) -> Summons:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._started.__exit__()
+
+
 @contextmanager
 def guarded(
-    state: StateFolder,
-    number: int,
-    before: int,
-    *,
-    limit: float = WRITING_LIMIT,
-    program: Sequence[str] = _PROGRAM,
-    patience: float = _PATIENCE,
+    summons: Summons, before: int, *, limit: float = WRITING_LIMIT, patience: float = _PATIENCE
 ) -> Iterator[Guarded]:
-    """Begin a change from entry ``before`` to ``number``, both in the history, with a guard ready.
+    """Begin the change that a guard was started for, from entry ``before``; both are in the
+    history.
 
     Whoever leaves the context before ``wait_for_confirmation`` or ``keep``, by an error or by
     being killed, leaves the change to the guard, which undoes it as soon as the lock is free.
-    ``limit`` is how many seconds writing may take. Raises HostError where no guard can be started:
-    nothing is begun then.
+    ``limit`` is how many seconds writing may take, ``patience`` how many the guard has to be
+    ready. Raises HostError where it is not: nothing is begun then.
     The folder's lock is needed.
     """
+    state, number = summons.state, summons.number
     pending = begin_change(state, number, before, limit)
     try:
-        call = _start(state, number, program, patience)
+        call = summons.call(patience)
     except BaseException:
         claim_undo(state)
         finish_undo(state)
@@ -117,38 +158,3 @@ def nudge(state: StateFolder, number: int) -> None:
         return  # it looks once in a while anyway
     if call is not None:
         call.close()
-
-
-def _start(state: StateFolder, number: int, program: Sequence[str], patience: float) -> GuardCall:
-    # -P: Python would look for modules in the working directory first, as root
-    argv = [sys.executable, "-P", "-W", "ignore", *program]
-    root = str(Path(netfw.__file__).resolve().parents[1])
-    found = os.environ.get("PYTHONPATH", "")
-    with start_detached(
-        [*argv, str(state.path), str(number), str(os.getpid())],
-        f"netfw-guard-{os.getpid()}-{number}",
-        {"PYTHONPATH": f"{root}:{found}" if found else root},
-    ) as started:
-        return _call(state, number, started, patience)
-
-
-def _call(state: StateFolder, number: int, started: Detached, patience: float) -> GuardCall:
-    """Wait until the guard is ready, or is known not to become it."""
-    calls: list[GuardCall] = []
-
-    def is_ready_or_gone() -> bool:
-        call = GuardCall.open(state, number)
-        if call is not None:
-            calls.append(call)
-        # it says nothing unless it is at its end
-        return call is not None or bool(started.last_words())
-
-    wait_until(is_ready_or_gone, patience)
-    if calls:
-        return calls[0]
-    said = started.last_words() or f"it is not ready after {patience:g} seconds"
-    raise HostError.at(
-        "guard",
-        f"the process that would undo this change cannot begin: {said}",
-        "nothing has been changed",
-    )

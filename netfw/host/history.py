@@ -43,14 +43,18 @@ def read_entry(state: StateFolder, number: int) -> Entry:
     return entry
 
 
+def next_number(state: StateFolder) -> int:
+    """The number that the next entry gets; raises HostError. The folder's lock is needed."""
+    return max((0, *entry_numbers(state), *needed_numbers(state))) + 1
+
+
 def add_entry(state: StateFolder, entry: Entry) -> Entry:
     """Add an entry, whatever number it has, and return it with the next one.
 
     The oldest ones go, but never one that is confirmed, that waits, or that would be gone back to.
     Raises HostError. The folder's lock is needed.
     """
-    numbers = entry_numbers(state)
-    number = max((0, *numbers, *needed_numbers(state))) + 1
+    numbers, number = entry_numbers(state), next_number(state)
     added = replace(entry, number=number)
     state.write(_name(number), _KIND, entry_data(added))
     state.read_entries[number] = added

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from netfw.ir.names import BUILTIN_CHAINS, Family, TableName
+from netfw.plan.chain_edit import edits
 from netfw.plan.change import Change, changed_lines, table_place
 from netfw.plan.own import OwnTable
 from netfw.plan.step import LoadTable
@@ -56,13 +57,21 @@ class TableChange:
     def step(self) -> LoadTable:
         """The transaction: whatever is the same is not named in it, and keeps its counters."""
         chains, gone = self.chains, self.gone
+        edited = {name: self._edits(name) for name in chains}
+        anew = [name for name, commands in edited.items() if commands is None]
         lines = [f"*{self.table}"]
-        lines += (f":{name} - [0:0]" for name in (*chains, *gone))
-        lines += (f"-A {name} {text}" for name in chains for text in self.after.chains[name])
+        lines += (f":{name} - [0:0]" for name in (*anew, *gone))
+        lines += (f"-A {name} {text}" for name in anew for text in self.after.chains[name])
+        lines += (line for commands in edited.values() for line in commands or ())
         lines += self._calls()
         lines += (f"-X {name}" for name in gone)
         lines.append("COMMIT")
         return LoadTable(self.family, self.table, "".join(f"{line}\n" for line in lines))
+
+    def _edits(self, chain: str) -> list[str] | None:
+        """Commands that change a chain of ours that stays; None where it is written anew."""
+        before = self.before.chains.get(chain)
+        return None if before is None else edits(chain, before, self.after.chains[chain])
 
     def changes(self) -> Iterator[Change]:
         """What comes and goes, for people: sets have the names that the policy gives them."""

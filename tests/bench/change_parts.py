@@ -27,7 +27,7 @@ _PARTS = (
     (application, "intend", "plan"),
     (application, "try_out", "try out"),
     (change, "add_entry", "history"),
-    (guarded, "_start", "guard"),
+    (guarded.Summons, "call", "guard"),
     (change, "carry_out", "write"),
     (change, "read_own", "read back"),
     (change, "plan", "read back"),

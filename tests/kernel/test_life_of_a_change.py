@@ -76,6 +76,31 @@ def test_counters_of_chains_that_do_not_change_survive(host: ChangedHost) -> Non
     assert counted() == before
 
 
+def test_counters_survive_beside_the_rule_that_changes(host: ChangedHost) -> None:
+    rules = ", ".join(
+        f"{{{action}: udp/{port}}}" for port, action in enumerate(("allow", "deny") * 6, start=9)
+    )
+    first = (
+        "version: 1\nendpoints: {lo: {host: lo}}\npolicies:\n"
+        f"  - {{name: local, at: lo, ingress: [{rules}]}}\n"
+    )
+    host.apply(first)
+    host.sh("bash -c 'for port in 9 11 13; do echo x > /dev/udp/127.0.0.1/$port; done'")
+
+    def counted() -> dict[str, str]:
+        lines = host.sh(f"iptables-{host.backend}-save -c").splitlines()
+        ours = (line.partition(" ") for line in lines if "netfw:local/" in line)
+        return {text: counts for counts, _, text in ours}
+
+    before = counted()
+    assert len({counts for counts in before.values()}) > 1
+    host.apply(first.replace("{allow: udp/13}", "{allow: tcp/13}"))
+    after = counted()
+    assert len(after) == len(before) == 12
+    assert len(before.keys() - after.keys()) == 1
+    assert {text: after[text] for text in before if text in after}.items() <= before.items()
+
+
 def test_what_somebody_changed_by_hand_is_told_and_repaired(host: ChangedHost) -> None:
     host.apply(POLICY)
     good = host.saved()

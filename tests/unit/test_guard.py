@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from netfw.apply.guarded import confirm, guarded
+from netfw.apply.guarded import Summons, confirm, guarded
 from netfw.apply.take_back import settle
 from netfw.errors import ConflictError, HostError
 from netfw.host.guard_line import GuardCall
@@ -325,7 +325,7 @@ def test_a_guard_that_was_killed_leaves_a_change_that_the_next_command_finds(
 def test_whoever_finds_its_guard_gone_does_not_wait_for_a_confirmation(state: StateFolder) -> None:
     with locked(state):
         number = add_entry(state, ENTRY).number
-        with guarded(state, number, 1, program=PROGRAM) as change:
+        with Summons(state, number, PROGRAM) as summons, guarded(summons, 1) as change:
             os.kill(holder_of(state, GUARD_LOCK), signal.SIGKILL)
             guard_ends(state)
             with pytest.raises(HostError, match="the process that would undo this change is gone"):
@@ -344,12 +344,14 @@ def test_a_guard_that_cannot_begin_says_why_and_nothing_is_begun(state: StateFol
             pytest.raises(
                 HostError, match=r"cannot begin: .*000001\.json: this was changed since"
             ),
-            guarded(state, number, 1, program=PROGRAM),
+            Summons(state, number, PROGRAM) as summons,
+            guarded(summons, 1),
         ):
             pytest.fail("there is no guard")
         with (
             pytest.raises(HostError, match=r"cannot begin: .*No module named nothing"),
-            guarded(state, number, 1, program=("-m", "nothing")),
+            Summons(state, number, ("-m", "nothing")) as summons,
+            guarded(summons, 1),
         ):
             pytest.fail("there is no guard")
         path.write_text(text)

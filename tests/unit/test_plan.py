@@ -66,11 +66,21 @@ def test_a_first_load_ends_with_filter_and_a_removal_begins_with_it() -> None:
     assert [*tables(last)] == [TableName.FILTER, TableName.RAW]
 
 
-def test_only_the_chain_that_changes_is_written() -> None:
+def test_only_the_rule_that_changes_is_written() -> None:
     found = tables(plan(own(public("ssh")), own(public("ssh", "http"))))
     assert [*found] == [TableName.FILTER]
-    (declared,) = [line for line in found[TableName.FILTER].splitlines() if line[0] == ":"]
-    assert declared == ":NETFW-IN-wan - [0:0]"
+    head, written, end = found[TableName.FILTER].splitlines()
+    assert (head, end) == ("*filter", "COMMIT")
+    assert written.startswith("-I NETFW-IN-wan ")
+    assert "--dport 80" in written
+
+
+def test_a_chain_of_which_little_stays_is_written_anew_and_no_other() -> None:
+    turns = "".join(f", {{deny: tcp/{port}}}, {{allow: udp/{port}}}" for port in range(9, 20))
+    found = tables(plan(own(public("ssh")), own(public("http", more=turns))))
+    assert [*found] == [TableName.FILTER]
+    declared = [line for line in found[TableName.FILTER].splitlines() if line[0] == ":"]
+    assert ":NETFW-IN-wan - [0:0]" in declared
     assert "NETFW-INPUT" not in found[TableName.FILTER]
 
 
