@@ -11,12 +11,20 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Table
 
-from netfw.ir.names import Backend
+from netfw.compiler.pipeline import compile_policy
+from netfw.host.loader import take
+from netfw.host.namespace import Namespace
+from netfw.ir.names import Backend, Family
+from netfw.plan.own import Own
+from netfw.plan.own_of import own_of
+from netfw.plan.plan import plan
+from netfw.policy.read import load
 from tests.bench.child import unwind_when_ended
 from tests.bench.policies import BenchRule, Shape, netfw_policy, rules_of
 from tests.bench.printed import console
@@ -32,25 +40,45 @@ _PARTS = ("read", "compile", "wish", "history", "plan", "try out", "guard", "wri
 
 
 def cost_table(size: int) -> Table:
-    """The first change, and one of one rule: seconds by part. ``write`` is what the programs that
-    load (iptables-restore, ipset restore) need for the same alone; the last column is all but
-    ``read`` and ``compile``, beside that."""
+    """The first change, and one of one rule: seconds by part.
+
+    ``alone`` is what iptables-restore and ipset restore need for the same, loaded anew into an
+    empty namespace: for the first change all that is loaded, for one rule the table that changes
+    with its sets. The last column is what remains without reading and compiling the policy (up to
+    the text of its rules, ``wish``), beside that.
+    """
     table = Table(title=f"changes of {size:,} rules, both families, seconds")
     for name in ("rules", "backend", "change"):
         table.add_column(name, no_wrap=True)
-    for name in (*_PARTS, "all", "÷ write"):
+    for name in (*_PARTS, "all", "alone", "÷ alone"):
         table.add_column(name, justify="right")
     rules = rules_of(size, Shape.DIFFERENT)
     for what, text in (("sets", _folding(rules)), ("chains", _not_folding(rules))):
         for backend in Backend:
-            for change, spent in zip(("first", "one rule"), _spend(backend, text), strict=True):
-                figures = [*(spent.get(part, 0.0) for part in _PARTS), spent["all"]]
+            loads = {"first": _alone(backend, text, *Family)}
+            loads["one rule"] = _alone(backend, text, Family.IPV4)
+            for change, spent in zip(loads, _spend(backend, text), strict=True):
+                figures = [*(spent.get(part, 0.0) for part in _PARTS), spent["all"], loads[change]]
                 cells = [f"{seconds:.2f}" for seconds in figures]
-                applied = spent["all"] - spent["read"] - spent["compile"]
-                ratio = f"{applied / spent['write']:.1f}"
-                table.add_row(what, str(backend), change, *cells, ratio)
+                applied = spent["all"] - sum(spent[part] for part in ("read", "compile", "wish"))
+                table.add_row(what, str(backend), change, *cells, f"{applied / loads[change]:.1f}")
         table.add_section()
     return table
+
+
+def _alone(backend: Backend, text: str, *families: Family) -> float:
+    """Seconds that the programs need which load the rules and sets of these families."""
+    whole = own_of(compile_policy(load(text, "bench.yaml")), {})
+    own = Own(
+        {place: table for place, table in whole.tables.items() if place[0] in families},
+        {name: one for name, one in whole.sets.items() if one.family in families},
+    )
+    steps = plan(Own(), own).steps
+    with Namespace("alone") as box:
+        began = time.perf_counter()
+        for step in steps:
+            take(step, backend, box)
+        return time.perf_counter() - began
 
 
 def _folding(rules: list[BenchRule]) -> str:
