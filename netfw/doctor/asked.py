@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netfw.doctor.any_of import Condition
 from netfw.doctor.conditions import exclude
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkEffect, MarkTest, MarkUse, Word
 from netfw.doctor.place import Spot, System
 from netfw.ir.mark import MAX_MARK
-from netfw.ir.match import Match
 from netfw.ir.names import Family
 
 BEGINNERS = frozenset({System.SOCKET, System.DEVICE})
@@ -70,7 +70,7 @@ def can_meet(one: MarkUse, other: MarkUse) -> bool:
     return not exclude(conditions_of(one), conditions_of(other))
 
 
-def conditions_of(use: MarkUse) -> tuple[Match, ...]:
+def conditions_of(use: MarkUse) -> tuple[Condition, ...]:
     """The conditions of a rule and of its callers, where only one way leads to it."""
     if any(where.first != where.last for where in use.passages):
         return use.matches

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from netfw.doctor.any_of import Condition
 from netfw.doctor.mark_use import Ending, MarkEffect, MarkTest, MarkUse, Word
 from netfw.doctor.place import Spot, System
 from netfw.ir.mark import MAX_MARK
@@ -119,7 +120,7 @@ def _text(rule: Rule, family: Family) -> str:
         return str(rule.target)
 
 
-def _asks(match: Match) -> bool:
+def _asks(match: Condition) -> bool:
     return not isinstance(match, CommentMatch)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from netfw.doctor.any_of import Condition
 from netfw.doctor.place import Passage, Spot
 from netfw.ir.mark import MAX_MARK, MaskedWord
-from netfw.ir.match import Match
 
 
 class Word(Enum):
@@ -151,7 +151,7 @@ class MarkUse:
 
     ``tests`` come before ``effects``; a rule with several tests asks them all. ``matches`` are
     all its conditions and ``calls`` those of its chain's callers, by the first way that leads
-    there (iptables only). ``is_first_only`` tells chains of nat, which see only the first packet
+    there. ``is_first_only`` tells chains of nat, which see only the first packet
     of a connection. ``is_conditional`` says that some packets that come by are not meant.
     ``owner`` is a program, where the host says so.
     """
@@ -160,8 +160,8 @@ class MarkUse:
     passages: tuple[Passage, ...]
     tests: tuple[MarkTest, ...] = ()
     effects: tuple[MarkEffect, ...] = ()
-    matches: tuple[Match, ...] = ()
-    calls: tuple[Match, ...] = ()
+    matches: tuple[Condition, ...] = ()
+    calls: tuple[Condition, ...] = ()
     ending: Ending = Ending.GOES_ON
     is_first_only: bool = False
     is_conditional: bool = True

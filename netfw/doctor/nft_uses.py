@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from netfw.doctor.any_of import Condition
 from netfw.doctor.iptables_uses import effects_of, tests_of
 from netfw.doctor.mark_use import Ending, MarkEffect, MarkTest, MarkUse, Word
+from netfw.doctor.nft_conditions import conditions, conditions_of_call
 from netfw.doctor.nft_mark_value import effect_of, mark_read
 from netfw.doctor.observed import NftChain, NftRule, NftTable
 from netfw.doctor.place import Spot, Stage, System
@@ -67,6 +69,8 @@ def nft_uses(tables: Iterable[NftTable]) -> Iterator[MarkUse]:
                     tuple(entry.passage(number) for entry in entries),
                     tests,
                     effects,
+                    tuple(conditions(rule.expressions)),
+                    entries[0].calls if entries else (),
                     ending=_ending(rule),
                     is_first_only=chain.name in of_nat,
                     is_conditional=any(not _NO_CONDITION & set(one) for one in rule.expressions)
@@ -109,17 +113,18 @@ def _chain(table: NftTable, name: str) -> NftChain:
     return next(chain for chain in table.chains if chain.name == name)
 
 
-Call = tuple[str, int, str, tuple[Any, ...]]
+Call = tuple[str, int, str, tuple[Condition, ...]]
 
 
 def _callers(table: NftTable) -> Iterator[Call]:
     for chain in table.chains:
         for number, rule in enumerate(chain.rules, start=1):
             for called in dict.fromkeys(_called(rule.expressions)):
-                yield chain.name, number, called, ()
+                asked = tuple(conditions_of_call(rule.expressions, called))
+                yield chain.name, number, called, asked
             for name in _maps_asked(rule.expressions):
                 for called in dict.fromkeys(_called(table.sets.get(name, ()))):
-                    yield chain.name, number, called, ()
+                    yield chain.name, number, called, tuple(conditions(rule.expressions))
 
 
 def _ordered(callers: list[Call], start: str) -> list[Call]:

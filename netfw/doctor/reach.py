@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from netfw.doctor.any_of import Condition
 from netfw.doctor.place import Passage, Stage, System
 from netfw.ir.calls import Calls, called_by
-from netfw.ir.match import Match
 from netfw.ir.names import BUILTIN_CHAINS, Backend, Hook, TableName
 from netfw.ir.ruleset import Ruleset, Table
 from netfw.traverse.hooks import SECURITY_PRIORITY, hook_entries
@@ -25,7 +25,7 @@ class Entry:
     base: str
     first: Path = ()
     last: Path = ()
-    calls: tuple[Match, ...] = ()
+    calls: tuple[Condition, ...] = ()
 
     def passage(self, number: int) -> Passage:
         """When packets come by the rule with this number (from 1)."""
@@ -68,7 +68,7 @@ class Reach:
 
 
 def _reached(table: Table, start: str, at_start: Entry) -> Iterator[tuple[str, Entry]]:
-    callers: list[tuple[str, int, str, tuple[Match, ...]]] = []
+    callers: list[tuple[str, int, str, tuple[Condition, ...]]] = []
     order = Calls.of(table).order(start)
     for name in order:
         chain = table.find_chain(name)
@@ -80,7 +80,7 @@ def _reached(table: Table, start: str, at_start: Entry) -> Iterator[tuple[str, E
 
 
 def reached(
-    at_start: Entry, start: str, callers: Iterable[tuple[str, int, str, tuple[Match, ...]]]
+    at_start: Entry, start: str, callers: Iterable[tuple[str, int, str, tuple[Condition, ...]]]
 ) -> Iterator[tuple[str, Entry]]:
     """The chains that calls (from, rule number, to, conditions) lead to, those of each chain
     together and behind all that lead to it."""

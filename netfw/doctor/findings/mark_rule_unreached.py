@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from netfw.doctor.any_of import Condition
 from netfw.doctor.asked import RULES, asked_by, conditions_of, program_of, set_by
+from netfw.doctor.chain_ends import ChainEnd, Endings
 from netfw.doctor.conditions import exclude, imply
 from netfw.doctor.finding import Finding, Severity
-from netfw.doctor.host_state import HeldRules, HostState
-from netfw.doctor.iptables_uses import spot_of
+from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
-from netfw.doctor.nft_uses import nft_reach, nft_spot
-from netfw.doctor.place import Passage, Spot, System
+from netfw.doctor.place import System
 from netfw.ir.match import (
-    CommentMatch,
     ConnmarkMatch,
     ConntrackMatch,
     InterfaceMatch,
     MarkMatch,
-    Match,
     StateMatch,
+    UnknownMatch,
 )
-from netfw.ir.target import Accept, Drop, Nfqueue, Reject
 
 CODE = "mark-rule-unreached"
 TITLE = "a rule above ends the chain before the mark is set"
@@ -33,33 +30,19 @@ The same goes for DROP, and for NFQUEUE: the verdict of the program behind it en
 
 Use RETURN in the user chain instead of ACCEPT, or put the mark rule above it.
 """
-_ENDS = {Accept: "accepts", Drop: "drops", Reject: "rejects", Nfqueue: "queues"}
-
-
-class _Ending(NamedTuple):
-    """A rule that ends its chain, when packets come by, and for which."""
-
-    spot: Spot
-    passages: tuple[Passage, ...]
-    matches: tuple[Match, ...]
-    does: str
 
 
 def find(state: HostState) -> Iterator[Finding]:
     """Each writer whose bits somebody reads, behind a rule that takes its packets."""
-    endings: dict[str, list[_Ending]] = {}
-    for each in (*_iptables_endings(state), *_nft_endings(state)):
-        for base in dict.fromkeys(where.base for where in each.passages):
-            endings.setdefault(base, []).append(each)
+    endings = Endings(state)
     for writer in state.kinds_of_writers(Word.PACKET):
         bits = set_by(writer, Word.PACKET)
         if writer.spot.system not in RULES or not bits or not writer.passages:
             continue
         # readers come last: there may be thousands, and mostly no rule ends the chain
-        bases = dict.fromkeys(where.base for where in writer.passages)
+        conditions = conditions_of(writer)
         ending = next(
-            (one for base in bases for one in endings.get(base, ()) if _takes(one, writer)),
-            None,
+            (one for one in endings.before(writer) if _takes(one, writer, conditions)), None
         )
         reader = None if ending is None else _reader(state, writer, bits)
         if ending is not None and reader is not None:
@@ -79,7 +62,7 @@ def _reader(state: HostState, writer: MarkUse, bits: int) -> MarkUse | None:
     )
 
 
-def _takes(ending: _Ending, writer: MarkUse) -> bool:
+def _takes(ending: ChainEnd, writer: MarkUse, conditions: tuple[Condition, ...]) -> bool:
     """Whether packets that the writer is for end there, in the same base chain, before it."""
     same = [
         (one, other)
@@ -89,81 +72,32 @@ def _takes(ending: _Ending, writer: MarkUse) -> bool:
     ]
     if not same or not all(one.surely_precedes(other) for one, other in same):
         return False
-    if ending.spot.system is System.NFTABLES:
-        return True
     # what both have in common is asked of all packets that come here at all
-    conditions = conditions_of(writer)
     return not exclude(ending.matches, conditions) and (
-        imply(conditions, ending.matches) or not _is_about_more(ending.matches)
+        _takes_all(ending, conditions) or not _is_about_more(ending)
     )
 
 
-def _is_about_more(matches: tuple[Match, ...]) -> bool:
-    """Whether a rule is for connections or marks that are known already, or for lo: ending the
-    chain for those is how rulesets are written."""
-    return any(
+def _takes_all(ending: ChainEnd, conditions: tuple[Condition, ...]) -> bool:
+    """Whether no packet of the writer gets past it; a mark may change between the two."""
+    return imply(conditions, ending.matches) and not any(
+        isinstance(one, MarkMatch | ConnmarkMatch) for one in ending.matches
+    )
+
+
+def _is_about_more(ending: ChainEnd) -> bool:
+    """Whether a rule is for connections or marks that are known already, for lo, or for what
+    netfw cannot tell, or marks its packets itself: that is how rulesets are written."""
+    return ending.marks or any(
         isinstance(one, MarkMatch | ConnmarkMatch | StateMatch | ConntrackMatch)
         or (isinstance(one, InterfaceMatch) and one.name == "lo")
-        for one in matches
+        or (isinstance(one, UnknownMatch) and one.module == "nft")
+        for one in ending.matches
     )
 
 
-def _iptables_endings(state: HostState) -> Iterator[_Ending]:
-    for held in state.rules:
-        for table in held.ruleset.tables:
-            if any(
-                _sets_mark(use, held, table.name.value)
-                for use in state.kinds_of_writers(Word.PACKET)
-            ):
-                for chain in table.chains:
-                    entries = held.reach.entries(table.name, chain.name)
-                    for number, rule in enumerate(chain.rules, start=1):
-                        does = _ENDS.get(type(rule.target))
-                        if does is None or not entries:
-                            continue
-                        calls = entries[0].calls
-                        yield _Ending(
-                            spot_of(held, table.name, chain.name, number),
-                            tuple(entry.passage(number) for entry in entries),
-                            tuple(
-                                one
-                                for one in (*rule.matches, *calls)
-                                if not isinstance(one, CommentMatch)
-                            ),
-                            does,
-                        )
-
-
-def _sets_mark(use: MarkUse, held: HeldRules, table: str) -> bool:
-    spot = use.spot
-    return (
-        spot.system is System.of_backend(held.backend)
-        and spot.family is held.family
-        and spot.table == table
-    )
-
-
-def _nft_endings(state: HostState) -> Iterator[_Ending]:
-    """Of native rules only those without a condition: what others exclude is not known."""
-    for table in state.tables:
-        reach = nft_reach(table)
-        for chain in table.chains:
-            if not chain.hook:
-                continue
-            for number, rule in enumerate(chain.rules, start=1):
-                words = {word for one in rule.expressions for word in one}
-                ends = words & {"accept", "drop", "queue"}
-                if ends and not words - ends - {"counter", "log", "comment"}:
-                    yield _Ending(
-                        nft_spot(table, chain, number),
-                        tuple(entry.passage(number) for entry in reach.get(chain.name, ())),
-                        (),
-                        {"accept": "accepts", "drop": "drops", "queue": "queues"}[ends.pop()],
-                    )
-
-
-def _finding(writer: MarkUse, reader: MarkUse, ending: _Ending) -> Finding:
-    whole = ending.spot.system is System.NFTABLES or imply(conditions_of(writer), ending.matches)
+def _finding(writer: MarkUse, reader: MarkUse, ending: ChainEnd) -> Finding:
+    whole = _takes_all(ending, conditions_of(writer))
     which = "every packet" if whole else "packets"
     spot = ending.spot
     fix = "put the mark rule above it"
