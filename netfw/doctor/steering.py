@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netfw.doctor.conditions import exclude
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import RoutingRule
 from netfw.doctor.place import REROUTING_PRIORITY, Passage, Spot, Stage, System
 from netfw.ir.mark import MAX_MARK
+from netfw.ir.match import AddressMatch, Side
 from netfw.ir.names import Family
 from netfw.ir.net import Net, parse_address
 from netfw.traverse.host_facts import LOOPBACK
@@ -56,6 +58,9 @@ def may_obey(use: MarkUse, one: RoutingRule) -> bool:
     """Whether a packet that this writer has marked has the mark of the rule."""
     mark = one.rule.mark
     if mark is None or use.spot.family not in (None, one.rule.family):
+        return False
+    of_family = AddressMatch(Side.SOURCE, Net.everything(one.rule.family))
+    if exclude((*use.matches, *use.calls), (of_family,)):
         return False
     wanted = mark.value & mark.mask
     return any(

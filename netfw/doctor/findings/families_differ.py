@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
-from netfw.doctor.mark_use import MarkUse, Word
+from netfw.doctor.mark_use import Word
 from netfw.doctor.observed import RoutingRule
 from netfw.doctor.place import Spot
 from netfw.doctor.steering import is_ordinary, may_obey, spot_of, steering_rules, tables_of
@@ -34,19 +34,15 @@ def find(state: HostState) -> Iterator[Finding]:
             rule.rule.family is other and rule.rule.mark == one.rule.mark for rule in rules
         ) or not _has_default(state, other):
             continue
+        its_twin = replace(one, rule=replace(one.rule, family=other))
         for writer in state.writers(Word.PACKET):
             spot = writer.spot
             is_for_other = spot.family is other or (
                 spot.family is None and spot.table.startswith("inet ")
             )
-            if is_for_other and spot.table and _sets(writer, one):
+            if is_for_other and spot.table and may_obey(writer, its_twin):
                 yield _finding(one, other, spot)
                 break
-
-
-def _sets(writer: MarkUse, one: RoutingRule) -> bool:
-    """Whether a writer sets the mark of a rule, whatever family the rule is of."""
-    return may_obey(replace(writer, spot=replace(writer.spot, family=None)), one)
 
 
 def _has_default(state: HostState, family: Family) -> bool:
