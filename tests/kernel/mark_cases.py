@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from netfw.host.live_namespace import LiveNamespace
+from tests.data_schema import fitting
 
 CASES = Path(__file__).parents[3] / "shared" / "mark-cases"
 
@@ -174,7 +175,7 @@ def diagnosis(namespace: str) -> dict[str, Any]:
     )
     if done.returncode not in (0, 1):
         raise RuntimeError(f"netfw doctor: {done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = fitting("doctor", json.loads(done.stdout))
     return found
 
 

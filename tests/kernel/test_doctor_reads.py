@@ -22,6 +22,7 @@ from netfw.host.netlink import ACK, attribute, open_netfilter, request
 from netfw.host.observe import read_state
 from netfw.host.run import run
 from netfw.ir.names import Backend, Family
+from tests.data_schema import fitting
 
 pytestmark = pytest.mark.kernel
 
@@ -289,7 +290,7 @@ def test_doctor_names_the_rule_and_a_mask_cures_it(
     restore(box, backend, Family.IPV4, CLOBBERED)
     words = ["doctor", "--netns", box.path, "--json", "mark-overwritten"]
     assert main(words) == ExitCode.DIFFERENCES
-    (found,) = json.loads(capsys.readouterr().out)["findings"]
+    (found,) = fitting("doctor", json.loads(capsys.readouterr().out))["findings"]
     guilty = found["evidence"][0]
     assert (guilty["system"], guilty["chain"]) == (f"iptables-{backend}", "steer")
     restore(box, backend, Family.IPV4, CLOBBERED.replace("0x1/0xffffffff", "0x1/0xff"))
@@ -304,7 +305,7 @@ def test_marks_draws_the_ledger_of_another_namespace(
     out = capsys.readouterr().out
     assert "iptables-legacy IPv6 filter FORWARD rule 1 (0)" in out
     assert main(["marks", "--netns", box.path, "--json"]) == ExitCode.OK
-    data = json.loads(capsys.readouterr().out)
+    data = fitting("marks", json.loads(capsys.readouterr().out))
     bit = data["bits"]["packet"][16]
     assert [data["uses"][use]["place"]["chain"] for use in bit["readers"]] == ["FORWARD"]
 

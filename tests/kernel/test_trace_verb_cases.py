@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -13,10 +14,12 @@ import pytest
 
 from netfw.host.injection import Injection
 from netfw.host.live_namespace import LiveNamespace
+from netfw.report.trace import JSON_HEAD, json_tail, packet_json
 from netfw.traverse.notation import parse_packet
 from netfw.traverse.observed import ObservedEnd, ObservedPacket
 from netfw.traverse.packet_filter import parse_filter
 from netfw.verify.follow import Follower, Wish
+from tests.data_schema import fitting
 from tests.kernel.following import changes, routings, step_with
 from tests.kernel.private_mounts import needs_private_mounts
 
@@ -42,7 +45,11 @@ class Host:
             Follower(live, wish) as follower,
         ):
             self.probe(sender, *words)
-            return list(follower.packets())
+            packets = list(follower.packets())
+            tail = json_tail(follower.totals())
+        printed = "".join((JSON_HEAD, *map(packet_json, packets), tail))
+        fitting("trace", json.loads(printed))
+        return packets
 
     def probe(self, sender: str, *words: str) -> None:
         """Send something from a namespace."""

@@ -29,6 +29,7 @@ from netfw.policy.read import load as read_policy
 from netfw.render.restore import render_ruleset
 from netfw.traverse.notation import parse_packet
 from netfw.traverse.observed import ObservedEnd, OutsideChange
+from tests.data_schema import fitting
 from tests.kernel.following import follow, load
 from tests.kernel.private_mounts import needs_private_mounts
 from tests.kernel.router import Router, forwarded
@@ -108,7 +109,7 @@ def test_packet_is_sent_in_by_the_far_end_of_a_cable(
         run(["ip", "netns", "exec", host, program], stdin=rules)
         words = ["trace", "--inject", f"udp {source} -> {own}:53 in lan", "--netns", host]
         code = main([*words, "--json"])
-    found = json.loads(capsys.readouterr().out)
+    found = fitting("trace", json.loads(capsys.readouterr().out))
     assert code == 0
     (packet,) = found["packets"]
     assert (packet["in"], packet["end"]) == ("lan", "dropped by a rule")
@@ -295,6 +296,6 @@ def test_json_has_its_schema_and_what_was_not_followed(
 ) -> None:
     words = ["trace", "tcp", "--for", "1s", "--netns", router.box.path, "--json"]
     assert main(words) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = fitting("trace", json.loads(capsys.readouterr().out))
     assert found["schema"] == 1
     assert (found["packets"], found["matched"], found["lost"]) == ([], 0, None)
