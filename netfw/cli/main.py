@@ -33,7 +33,7 @@ VERBS = {
     "init": "write a starting policy for this host",
     "lock": "resolve the host names of a policy into its lock file, and say what changed",
     "facts": "print what a policy may ask of this host, for --facts on another one",
-    "schema": "print a JSON Schema: of the policy language, for editors, or of the data that a verb prints",
+    "schema": "print a JSON Schema: of the policy language, or of what a verb prints",
     "doctor": "say what is wrong with the marks on this host, with the rule to blame and a fix",
     "explain-finding": "explain a finding of doctor",
     "path": "print the documented order of tables and hooks, and its refinements",
