@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="propose a mark field that nothing on the host touches, and look for nothing else",
     )
+    parser.add_argument(
+        "--probe",
+        action="store_true",
+        help="send packets for each finding through a twin of the host, and show what they meet",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -57,15 +62,22 @@ def run(arguments: argparse.Namespace) -> int:
     check_codes(arguments.codes)
     if arguments.free and arguments.codes:
         raise UsageError.at("--free", "takes no CODE", "'netfw doctor CODE' looks for findings")
+    if arguments.free and arguments.probe:
+        raise UsageError.at("--free", "looks for no finding that --probe could show", "leave one")
     with LiveNamespace(arguments.netns) as namespace:
         state = read_state(namespace)
-    if arguments.free:
-        return _propose(state, as_json=arguments.json)
-    found = diagnose(state, arguments.codes)
+        if arguments.free:
+            return _propose(state, as_json=arguments.json)
+        found = diagnose(state, arguments.codes)
+        shown = None
+        if arguments.probe:
+            from netfw.verify.demonstrate import demonstrate
+
+            shown = demonstrate(namespace, state, found.findings)
     if arguments.json:
-        sys.stdout.write(json.dumps(diagnosis_data(found), indent=1) + "\n")
+        sys.stdout.write(json.dumps(diagnosis_data(found, shown), indent=1) + "\n")
     else:
-        for line in diagnosis_lines(found, glyphs_for(sys.stdout)):
+        for line in diagnosis_lines(found, glyphs_for(sys.stdout), shown):
             print(line)
     fails = found.fails(Severity(arguments.fail_on))
     return int(ExitCode.DIFFERENCES if fails else ExitCode.OK)

@@ -63,6 +63,13 @@ def set_by(use: MarkUse, word: Word) -> int:
     return bits
 
 
+def begins_with(use: MarkUse) -> int:
+    """The mark that a socket or a device gives its packets; 0 for everything else."""
+    if use.spot.system not in BEGINNERS:
+        return 0
+    return next((one.xor for one in effects_on(use, Word.PACKET)), 0)
+
+
 def can_meet(one: MarkUse, other: MarkUse) -> bool:
     """Whether one packet may come by both with its conditions met."""
     if one is other or not one.shares_family(other):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from netfw.doctor.host_state import HostState
 from netfw.doctor.place import Spot
+
+if TYPE_CHECKING:
+    from netfw.doctor.probing import NoProbing, Probing
 
 
 class Severity(Enum):
@@ -52,3 +55,6 @@ class FindingKind(Protocol):
 
     def find(self, state: HostState) -> Iterator[Finding]:
         """Every such thing on the host; pure."""
+
+    def probe(self, finding: Finding, state: HostState) -> Probing | NoProbing:
+        """Which packets show one of them, and what is to be seen then; pure."""

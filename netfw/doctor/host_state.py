@@ -20,6 +20,7 @@ from netfw.doctor.observed import (
     TrafficControl,
     TransformMark,
 )
+from netfw.doctor.place import Spot
 from netfw.doctor.reach import Reach
 from netfw.ir.match import InterfaceMatch
 from netfw.ir.names import Backend, Family
@@ -95,6 +96,10 @@ class HostState:
         from netfw.doctor.all_uses import all_uses
 
         return tuple(all_uses(self))
+
+    def use_at(self, spot: Spot) -> MarkUse | None:
+        """What reads or writes a mark at a spot; None where nothing does."""
+        return next((use for use in self.uses if use.spot == spot), None)
 
     def writers(self, word: Word) -> tuple[MarkUse, ...]:
         """The uses that may change some bit of a word."""

@@ -40,6 +40,13 @@ def spot_of(one: RoutingRule) -> Spot:
     )
 
 
+def rule_at(state: HostState, spot: Spot | None) -> RoutingRule | None:
+    """The routing rule of a spot; None where the spot is none, or it is not there."""
+    if spot is None or spot.system is not System.ROUTING:
+        return None
+    return next((one for one in state.routing_rules if spot_of(one) == spot), None)
+
+
 def steering_rules(state: HostState) -> Iterator[RoutingRule]:
     """Routing rules that a set bit of the packet mark takes to a table, or keeps from one."""
     for one in state.routing_rules:

@@ -9,19 +9,35 @@ from typing import Any
 from netfw.doctor.diagnosis import Diagnosis
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.place import Spot
+from netfw.doctor.probing import Demonstrations
 from netfw.ir.names import Family
+from netfw.report.demonstration import (
+    demonstration_data,
+    demonstration_lines,
+    summary_data,
+    summary_lines,
+)
 from netfw.report.glyphs import Glyphs
 
 _WIDTH = 99
 
 
-def diagnosis_lines(found: Diagnosis, glyphs: Glyphs) -> Iterator[str]:
-    """Each finding with its evidence, what it does and how to put it right; a summary last."""
-    for finding in found.findings:
+def diagnosis_lines(
+    found: Diagnosis, glyphs: Glyphs, shown: Demonstrations | None = None
+) -> Iterator[str]:
+    """Each finding with its evidence, what it does and how to put it right; a summary last.
+
+    ``shown`` are what packets showed of them, in their order, where some were sent.
+    """
+    for number, finding in enumerate(found.findings):
         yield from finding_lines(finding, glyphs)
+        if shown is not None:
+            yield from demonstration_lines(shown.all[number], glyphs)
         yield ""
     for each in found.not_read:
         yield f"not read: {each}"
+    if shown is not None:
+        yield from summary_lines(shown)
     yield _summary(found, glyphs)
 
 
@@ -78,8 +94,17 @@ def _summary(found: Diagnosis, glyphs: Glyphs) -> str:
     return f"{looked}, found {' and '.join(parts)}; 'netfw explain-finding CODE' says more"
 
 
-def diagnosis_data(found: Diagnosis) -> dict[str, Any]:
+def diagnosis_data(found: Diagnosis, shown: Demonstrations | None = None) -> dict[str, Any]:
     """The same as plain data."""
+    data = _data(found)
+    if shown is not None:
+        data["probe"] = summary_data(shown)
+        for finding, one in zip(data["findings"], shown.all, strict=True):
+            finding["probe"] = demonstration_data(one)
+    return data
+
+
+def _data(found: Diagnosis) -> dict[str, Any]:
     return {
         "schema": 1,
         "host": found.host,

@@ -10,7 +10,6 @@ from netfw.report.glyphs import Glyphs
 from netfw.traverse.notation import flags_text
 from netfw.traverse.observed import (
     Entry,
-    ObservedEnd,
     ObservedPacket,
     ObservedStep,
     OutsideChange,
@@ -25,7 +24,7 @@ _JUMPS = frozenset({Outcome.JUMP, Outcome.GOTO})
 
 def packet_lines(packet: ObservedPacket, glyphs: Glyphs) -> Iterator[str]:
     """A packet's timeline."""
-    yield f"packet {packet.number}: {_title(packet)}"
+    yield f"packet {packet.number}: {packet_title(packet)}"
     hook = None
     for entry in packet.entries:
         if isinstance(entry, ObservedStep):
@@ -37,7 +36,7 @@ def packet_lines(packet: ObservedPacket, glyphs: Glyphs) -> Iterator[str]:
             yield from _change_lines(entry, glyphs)
         else:
             yield from _routing_lines(entry, glyphs)
-    yield f"  {glyphs.end} {end_words(packet)}, mark {packet.mark:#x}"
+    yield f"  {glyphs.end} {packet.ending}, mark {packet.mark:#x}"
     for line in packet.evidence:
         yield f"      {line}"
     if packet.translated:
@@ -52,7 +51,8 @@ def packet_lines(packet: ObservedPacket, glyphs: Glyphs) -> Iterator[str]:
         yield f"    inconclusive: {packet.unsure}"
 
 
-def _title(packet: ObservedPacket) -> str:
+def packet_title(packet: ObservedPacket) -> str:
+    """What was sent, and by which interface it came."""
     words = [packet.title]
     if packet.packet is not None:
         if packet.packet.tcp_flags:
@@ -62,17 +62,8 @@ def _title(packet: ObservedPacket) -> str:
     return " ".join(words)
 
 
-def end_words(packet: ObservedPacket) -> str:
-    """Where a packet's way ended."""
-    if packet.end is ObservedEnd.SENT:
-        return f"sent by {packet.detail}"
-    if packet.end in (ObservedEnd.DROPPED, ObservedEnd.REJECTED) and packet.steps:
-        return f"{packet.end.value}: {packet.steps[-1].place}"
-    text: str = packet.end.value
-    return f"{text}: {packet.detail}" if packet.detail else text
-
-
-def _mark_words(before: int, after: int, glyphs: Glyphs) -> str:
+def mark_words(before: int, after: int, glyphs: Glyphs) -> str:
+    """A mark, or how it changed."""
     if before == after:
         return f"mark {after:#x}"
     return f"mark {before:#x} {glyphs.arrow} {after:#x}"
@@ -86,7 +77,7 @@ def _outcome_words(step: ObservedStep) -> str:
 
 
 def _step_lines(step: ObservedStep, glyphs: Glyphs) -> Iterator[str]:
-    mark = _mark_words(step.mark_before, step.mark_after, glyphs)
+    mark = mark_words(step.mark_before, step.mark_after, glyphs)
     yield f"    {glyphs.line} {step.place}: {_outcome_words(step)}, {mark}"
     if step.text:
         yield f"    {glyphs.line}     {step.text}"
@@ -95,7 +86,7 @@ def _step_lines(step: ObservedStep, glyphs: Glyphs) -> Iterator[str]:
 
 
 def _change_lines(change: OutsideChange, glyphs: Glyphs) -> Iterator[str]:
-    mark = _mark_words(change.mark_before, change.mark_after, glyphs)
+    mark = mark_words(change.mark_before, change.mark_after, glyphs)
     if change.between:
         yield f"    ! {mark} {change.between}: no rule that was seen wrote it"
     else:

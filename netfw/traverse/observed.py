@@ -142,6 +142,16 @@ class ObservedPacket:
         return tuple(entry for entry in self.entries if isinstance(entry, ObservedStep))
 
     @property
+    def ending(self) -> str:
+        """Where its way ended, in words."""
+        if self.end is ObservedEnd.SENT:
+            return f"sent by {self.detail}"
+        if self.end in (ObservedEnd.DROPPED, ObservedEnd.REJECTED) and self.steps:
+            return f"{self.end.value}: {self.steps[-1].place}"
+        text: str = self.end.value
+        return f"{text}: {self.detail}" if self.detail else text
+
+    @property
     def marks(self) -> frozenset[int]:
         """Every mark that it had."""
         found = {self.mark}

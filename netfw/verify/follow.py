@@ -113,6 +113,20 @@ class Follower:
                 yield from self._show(flight, cut=True)
         self._lost = self._trace.lost
 
+    def poll(self, seconds: float) -> list[ObservedPacket]:
+        """Packets whose ways have ended by now; waits up to ``seconds`` for events."""
+        return list(self._some(seconds))
+
+    @property
+    def is_on_the_way(self) -> bool:
+        """Whether events wait, or packets were seen of which more may come."""
+        return self._trace.has_more or bool(self._flights.open)
+
+    @property
+    def lost(self) -> int:
+        """How many events the kernel could not hand over so far."""
+        return self._trace.lost
+
     @property
     def is_behind(self) -> bool:
         """Whether more events wait than could be looked at so far."""

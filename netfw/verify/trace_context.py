@@ -327,8 +327,9 @@ class TraceContext:
                 f"; with its mark {way.mark:#x} it would be {packet.in_interface}, "
                 "but src_valid_mark is 0"
             )
-        if known.asks_mark and way.mark:
-            return f"; its mark {way.mark:#x} was asked (src_valid_mark is 1)"
+        if known.asks_mark:
+            mark = f"its mark {way.mark:#x}" if way.mark else "no mark, for it has none,"
+            return f"; {mark} was asked (src_valid_mark is 1)"
         return ""
 
 

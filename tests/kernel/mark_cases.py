@@ -37,6 +37,8 @@ class MarkCase:
     namespace: str = "r"
     broken_at: str = ""
     repaired_at: str | None = "# FIX"
+    shown: str = "shown"
+    """What ``netfw doctor --probe`` says of it."""
 
 
 MARK_CASES = (
@@ -164,10 +166,10 @@ def _kept_behind(lines: list[str], mark: str) -> str:
     return "\n".join([*rest[: at + 1], "keep", *rest[at + 1 :]])
 
 
-def diagnosis(namespace: str) -> dict[str, Any]:
+def diagnosis(namespace: str, *options: str) -> dict[str, Any]:
     """What ``netfw doctor --json`` says of a namespace."""
     done = subprocess.run(
-        [sys.executable, "-m", "netfw", "doctor", "--netns", namespace, "--json"],
+        [sys.executable, "-m", "netfw", "doctor", "--netns", namespace, "--json", *options],
         capture_output=True,
         text=True,
         timeout=60,

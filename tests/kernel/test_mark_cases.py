@@ -22,10 +22,13 @@ def prefix_of(case: MarkCase, state: str) -> str:
 
 
 @pytest.mark.parametrize("case", MARK_CASES, ids=lambda case: case.name)
-def test_the_fault_of_a_broken_host_is_named(case: MarkCase, tmp_path: Path) -> None:
+def test_the_fault_of_a_broken_host_is_named_and_shown(case: MarkCase, tmp_path: Path) -> None:
     with built(case, prefix_of(case, "b"), tmp_path, repaired=False) as namespace:
-        found = diagnosis(namespace)
-    assert findings_of(case, found), [(one["code"], one["problem"]) for one in found["findings"]]
+        found = diagnosis(namespace, "--probe")
+    those = findings_of(case, found)
+    assert those, [(one["code"], one["problem"]) for one in found["findings"]]
+    assert [one["probe"]["outcome"] for one in those] == [case.shown] * len(those)
+    assert all(one["probe"]["packets"] for one in those if case.shown == "shown")
 
 
 @pytest.mark.parametrize(

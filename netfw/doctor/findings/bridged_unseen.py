@@ -10,6 +10,7 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import Link
 from netfw.doctor.place import Spot, Stage, System
+from netfw.doctor.probing import NoProbing
 from netfw.ir.match import InterfaceMatch, PhysdevMatch
 from netfw.ir.names import Family
 
@@ -94,3 +95,8 @@ def _finding(use: MarkUse, port: str, bridge: Link, family: Family, severity: Se
             "priority 0; ... } }",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("a twin has no bridge: each interface is a cable of its own there")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netfw.doctor.asked import RULES
+from netfw.doctor.asked import RULES, begins_with
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import rule_at
+from netfw.doctor.symptoms import NotMatched
 
 CODE = "byte-swapped"
 TITLE = "a mark is written in one byte order and asked for in the other"
@@ -69,3 +73,17 @@ def _finding(
         f"one of both touches the wrong bits: a packet with {value:#x} is not one with {twin:#x}",
         (f"write {twin:#x}/{twin_mask:#x} in both, or update the program that made the rule",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that one of both marks, where the other one asks."""
+    both = [use for spot in finding.evidence if (use := state.use_at(spot)) is not None]
+    writer = next((use for use in both if use.written(Word.PACKET)), None)
+    reader = next((use for use in both if use is not writer and use.tests), None)
+    if writer is None or reader is None or not reader.read(Word.PACKET):
+        return NoProbing("neither asks for what the other one sets on packets")
+    value = next(one.xor for one in writer.effects if one.word is Word.PACKET)
+    mark = begins_with(writer)
+    wanted = Wanted((writer.spot, reader.spot), rule_at(state, reader.spot), mark)
+    symptom = NotMatched(reader.spot, has=value, behind=None if mark else writer.spot)
+    return Probing(conversations(state, wanted), symptom)

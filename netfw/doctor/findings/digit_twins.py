@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netfw.doctor.asked import BEGINNERS
+from netfw.doctor.asked import BEGINNERS, begins_with
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkTest, MarkUse, Word
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import rule_at
+from netfw.doctor.symptoms import NotMatched
 
 CODE = "digit-twins"
 TITLE = "a mark is written in decimal and asked for in hexadecimal, or the other way round"
@@ -83,3 +87,18 @@ def _finding(writer: MarkUse, value: int, reader: MarkUse, asked: int, how: str)
         f"no packet with mark {value:#x} is taken by a rule for {asked:#x}",
         (f"write marks with 0x on both sides: {asked:#x}, or {value:#x}",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that the writer marks, where the reader is asked."""
+    spot, asking = finding.evidence
+    writer, reader = state.use_at(spot), state.use_at(asking)
+    if writer is None or reader is None:
+        return NoProbing("its rules are not there any more")
+    if any(test.word is not Word.PACKET for test in reader.tests):
+        return NoProbing("it is about the connection mark, and trace events carry the packet's")
+    values = [one.xor for one in writer.effects if one.word is Word.PACKET and one.xor]
+    mark = begins_with(writer)
+    wanted = Wanted((spot, asking), rule_at(state, asking), mark)
+    symptom = NotMatched(asking, has=values[0], behind=None if mark else spot)
+    return Probing(conversations(state, wanted), symptom)

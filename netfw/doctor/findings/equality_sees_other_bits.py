@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netfw.doctor.asked import RULES, goes_from
+from netfw.doctor.asked import RULES, begins_with, goes_from
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkTest, MarkUse, Word
 from netfw.doctor.place import System
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import rule_at
+from netfw.doctor.symptoms import NotMatched
 from netfw.ir.mark import MAX_MARK
 
 CODE = "equality-sees-other-bits"
@@ -69,3 +73,31 @@ def _finding(reader: MarkUse, value: int, meddler: MarkUse, bits: int) -> Findin
         f"a packet that comes by both has {value | bits:#x}, which is not {value:#x}",
         (f"compare the bits that are meant: {where} {value:#x}/{~bits & MAX_MARK:#x}",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that gets the value, and then the further bits."""
+    spot, other = finding.evidence
+    reader, meddler = state.use_at(spot), state.use_at(other)
+    if reader is None or meddler is None:
+        return NoProbing("its rules are not there any more")
+    value = next(test.value for test in reader.tests if test.mask == MAX_MARK and test.value) or 0
+    makers = [
+        use
+        for use in state.writers(Word.PACKET)
+        if use is not meddler
+        and any(one.xor == value for one in use.effects)
+        and goes_from(use, meddler)
+    ]
+    found = [
+        conversation
+        for maker in makers[:3]
+        for conversation in conversations(
+            state,
+            Wanted((maker.spot, other, spot), rule_at(state, spot), begins_with(maker)),
+        )
+    ]
+    bits = value
+    for one in meddler.effects:
+        bits |= one.sets if one.word is Word.PACKET and not one.is_whole else 0
+    return Probing(tuple(found), NotMatched(spot, has=bits, behind=other))

@@ -10,7 +10,18 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import Word
 from netfw.doctor.observed import RoutingRule
 from netfw.doctor.place import Spot
-from netfw.doctor.steering import is_ordinary, may_obey, spot_of, steering_rules, tables_of
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import (
+    bits_of,
+    is_ordinary,
+    may_obey,
+    rule_at,
+    spot_of,
+    steering_rules,
+    tables_of,
+)
+from netfw.doctor.symptoms import LeftByDefault
 from netfw.ir.names import Family
 from netfw.ir.routing import MAIN_TABLE
 
@@ -68,3 +79,14 @@ def _finding(one: RoutingRule, other: Family, writer: Spot) -> Finding:
             f"ip {flag} route add unreachable default table {one.rule.table} (or a real route)",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet of the other family that the writer marks."""
+    reader, spot = finding.evidence
+    one = rule_at(state, reader)
+    if one is None:
+        return NoProbing("its routing rule is not there any more")
+    other = Family.IPV6 if one.rule.family is Family.IPV4 else Family.IPV4
+    found = conversations(state, Wanted((spot,), family=other))
+    return Probing(found, LeftByDefault(spot, bits_of(one)))

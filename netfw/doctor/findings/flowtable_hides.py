@@ -10,6 +10,7 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import Word
 from netfw.doctor.nft_uses import nft_spot
 from netfw.doctor.place import Stage
+from netfw.doctor.probing import NoProbing
 
 CODE = "flowtable-hides"
 TITLE = "established flows pass no rule, and so are not marked"
@@ -52,3 +53,8 @@ def find(state: HostState) -> Iterator[Finding]:
                         "rule at all",
                         ("leave marked connections out: ct mark 0 flow add @NAME",),
                     )
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("packets that pass a flowtable make no event at all that a trace could show")

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
+from netfw.doctor.mark_use import Word
 from netfw.doctor.observed import RoutingRule
-from netfw.doctor.steering import covers, routes_of, spot_of
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import bits_of, covers, may_obey, routes_of, rule_at, spot_of
+from netfw.doctor.symptoms import RoutedBefore
 from netfw.traverse.routing_tables import REFUSING, RouteKind, TableRoute, TableRule
 
 CODE = "ip-rule-shadowed"
@@ -93,3 +97,19 @@ def _finding(late: RoutingRule, early: RoutingRule) -> Finding:
             f"ip {family}rule add pref {before} {word} lookup {late.rule.table}",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """Packets with the mark: those that a rule marks, and those of a socket that does."""
+    late, early = finding.evidence
+    one = rule_at(state, late)
+    if one is None:
+        return NoProbing("its routing rule is not there any more")
+    writers = [use.spot for use in state.writers(Word.PACKET) if may_obey(use, one)]
+    found = [
+        conversation
+        for spot in writers[:3]
+        for conversation in conversations(state, Wanted((spot,), one))
+    ]
+    found += conversations(state, Wanted((), one, mark=0 if one.rule.invert else bits_of(one)))
+    return Probing(tuple(found), RoutedBefore(late, early))

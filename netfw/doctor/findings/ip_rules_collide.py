@@ -8,7 +8,10 @@ from itertools import combinations
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.observed import RoutingRule
-from netfw.doctor.steering import spot_of, steering_rules
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import bits_of, rule_at, spot_of, steering_rules
+from netfw.doctor.symptoms import RoutedBefore
 
 CODE = "ip-rules-collide"
 TITLE = "two routing rules ask for the same bits and lead to different tables"
@@ -49,3 +52,13 @@ def _finding(one: RoutingRule, other: RoutingRule, bits: int) -> Finding:
         "first",
         ("give one of both other bits, in ip rule and in the rules that set the mark",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet of this host with the bits of both."""
+    early, late = finding.evidence
+    first, second = rule_at(state, early), rule_at(state, late)
+    if first is None or second is None:
+        return NoProbing("its routing rules are not there any more")
+    wanted = Wanted((), second, mark=bits_of(first) | bits_of(second))
+    return Probing(conversations(state, wanted), RoutedBefore(late, early))

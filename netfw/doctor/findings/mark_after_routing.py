@@ -9,7 +9,17 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.place import Spot, Stage
-from netfw.doctor.steering import before_routing, bits_of, may_obey, spot_of, steering_rules
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import (
+    before_routing,
+    bits_of,
+    may_obey,
+    rule_at,
+    spot_of,
+    steering_rules,
+)
+from netfw.doctor.symptoms import MarkedTooLate
 
 CODE = "mark-after-routing"
 TITLE = "a mark that routing reads is set behind routing"
@@ -60,3 +70,13 @@ def _finding(writer: MarkUse, reader: Spot, bits: int) -> Finding:
             "this host's own packets in mangle OUTPUT",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that the writer marks."""
+    spot, reader = finding.evidence
+    one = rule_at(state, reader)
+    if one is None:
+        return NoProbing("its routing rule is not there any more")
+    found = conversations(state, Wanted((spot,), one)) + conversations(state, Wanted((spot,)))
+    return Probing(found, MarkedTooLate(spot, reader, bits_of(one)))

@@ -9,6 +9,10 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import Ending, MarkUse, Word
 from netfw.doctor.place import System
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing, Turn
+from netfw.doctor.steering import rule_at
+from netfw.doctor.symptoms import FirstOnly
 from netfw.ir.match import ConntrackMatch, Match, StateMatch
 from netfw.ir.match_connection import ConnectionState
 from netfw.ir.target import Accept
@@ -104,3 +108,14 @@ def _finding(writer: MarkUse, reader: MarkUse, bits: int) -> Finding:
         "treated as unmarked",
         (fix,),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """Two packets of one connection."""
+    spot, reader = finding.evidence
+    writer = state.use_at(spot)
+    if writer is None:
+        return NoProbing("its rule is not there any more")
+    wanted = Wanted((spot, reader), rule_at(state, reader))
+    bits = set_by(writer, Word.PACKET)
+    return Probing(conversations(state, wanted, Turn.AGAIN), FirstOnly(spot, bits))

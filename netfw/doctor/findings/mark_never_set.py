@@ -9,7 +9,11 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkTest, MarkUse, Word
 from netfw.doctor.place import Stage
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
 from netfw.doctor.registry import MarkKind, owners_of
+from netfw.doctor.steering import rule_at
+from netfw.doctor.symptoms import NotMatched
 
 CODE = "mark-never-set"
 TITLE = "a mark is asked for that nothing in this network namespace sets"
@@ -112,3 +116,19 @@ def _finding(
             "or, where a program sets it with SO_MARK: give it CAP_NET_ADMIN, and look at ss -e",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """Packets of all kinds that the reader is asked about: none may have the bits."""
+    (spot,) = finding.evidence
+    reader = state.use_at(spot)
+    tests = () if reader is None else reader.tests
+    bits = 0
+    for test in tests:
+        if test.word is Word.PACKET and test.can_match:
+            bits |= (test.value or 0) & test.mask
+    if not bits:
+        return NoProbing("it is about the connection mark, and trace events carry the packet's")
+    wanted = Wanted((spot,), rule_at(state, spot))
+    symptom = NotMatched(spot, lacks=bits)
+    return Probing(conversations(state, wanted), symptom, every=True)

@@ -8,8 +8,11 @@ from netfw.doctor.asked import RULES, program_of
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
-from netfw.doctor.place import Spot, Stage, System
-from netfw.doctor.steering import bits_of, may_obey, spot_of, steering_rules
+from netfw.doctor.place import Spot, Stage, System, Way
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import bits_of, may_obey, rule_at, spot_of, steering_rules
+from netfw.doctor.symptoms import NotRerouted
 
 CODE = "mark-not-rerouted"
 TITLE = "this host's packets are marked in OUTPUT, and not routed again"
@@ -70,3 +73,13 @@ def _finding(use: MarkUse, reader: Spot, bits: int) -> Finding:
         "the packet has the mark, and leaves by the way that it had without it",
         (fix,),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet of this host that the writer marks."""
+    spot, reader = finding.evidence
+    one = rule_at(state, reader)
+    if one is None:
+        return NoProbing("its routing rule is not there any more")
+    wanted = Wanted((spot,), one, ways=frozenset({Way.FROM_HOST}))
+    return Probing(conversations(state, wanted), NotRerouted(spot, bits_of(one)))

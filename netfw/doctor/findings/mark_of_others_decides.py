@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netfw.doctor.asked import BEGINNERS, RULES, goes_from, set_by, wiped_between
+from netfw.doctor.asked import BEGINNERS, RULES, begins_with, goes_from, set_by, wiped_between
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import Ending, MarkTest, MarkUse, Word
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
 from netfw.doctor.registry import MarkKind, Software, owners_of, software_of_chain
+from netfw.doctor.symptoms import DecidedByOthers
 
 CODE = "mark-of-others-decides"
 TITLE = "a rule of one program accepts or drops by a bit that another program sets"
@@ -87,3 +90,19 @@ def _finding(reader: MarkUse, test: MarkTest, writer: MarkUse, mine: str) -> Fin
             "policy (netfw doctor --free proposes one)",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that comes by both."""
+    spot, other = finding.evidence
+    reader, writer = state.use_at(spot), state.use_at(other)
+    if reader is None or writer is None:
+        return NoProbing("its rules are not there any more")
+    bits = 0
+    for test in reader.tests:
+        if test.word is Word.PACKET and not test.needed & ~set_by(writer, Word.PACKET):
+            bits |= test.needed
+    mark = begins_with(writer)
+    wanted = Wanted((spot, other), mark=mark)
+    symptom = DecidedByOthers(spot, None if mark else other, bits)
+    return Probing(conversations(state, wanted), symptom)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from netfw.doctor.asked import BEGINNERS, asked_bits, can_meet, goes_from
+from netfw.doctor.asked import BEGINNERS, asked_bits, begins_with, can_meet, goes_from
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkEffect, MarkUse, Word
 from netfw.doctor.place import System
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import rule_at
+from netfw.doctor.symptoms import BitsLost
 
 CODE = "mark-overwritten"
 TITLE = "a rule overwrites mark bits that others set before it and read behind it"
@@ -152,3 +156,18 @@ def _finding(
         f"a packet that comes by both has no {bits:#x} any more when {reader.spot} is asked",
         (f"write only the bits that are meant: {fix}",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that has the bits and comes by the guilty rule."""
+    guilty, before, *readers = finding.evidence
+    use, first = state.use_at(guilty), state.use_at(before)
+    effect = None if use is None else _whole_constant(use)
+    if effect is None or first is None:
+        return NoProbing("its rules are not there any more")
+    bits = _set_masked(first) & ~effect.xor
+    reader = readers[0] if readers else None
+    if reader is not None and (asking := state.use_at(reader)) is not None:
+        bits &= _needed(asking)
+    wanted = Wanted(finding.evidence, rule_at(state, reader), mark=begins_with(first))
+    return Probing(conversations(state, wanted), BitsLost(guilty, bits, reader))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netfw.doctor.asked import RULES, asked_bits, can_meet, given_by, set_by, shares_way
+from netfw.doctor.asked import RULES, asked_bits, asked_by, can_meet, given_by, set_by, shares_way
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import Ending, MarkTest, MarkUse, Word
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.symptoms import ReadTooEarly
 
 CODE = "mark-read-too-early"
 TITLE = "a mark is asked for before it is set"
@@ -77,3 +80,15 @@ def _finding(reader: MarkUse, test: MarkTest, late: MarkUse, bits: int) -> Findi
             f"above {base.priority}, or the writer before it",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that comes by the reader, and by the writer if it gets there."""
+    reader, late = finding.evidence
+    asking, writer = state.use_at(reader), state.use_at(late)
+    if asking is None or writer is None:
+        return NoProbing("its rules are not there any more")
+    if any(test.word is not Word.PACKET for test in asking.tests):
+        return NoProbing("it is about the connection mark, and trace events carry the packet's")
+    bits = given_by(writer, Word.PACKET) & asked_by(asking, Word.PACKET)
+    return Probing(conversations(state, Wanted((reader, late))), ReadTooEarly(reader, late, bits))

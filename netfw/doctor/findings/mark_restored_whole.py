@@ -9,6 +9,10 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkEffect, MarkUse, Word
 from netfw.doctor.place import System
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import rule_at
+from netfw.doctor.symptoms import BitsLost
 
 CODE = "mark-restored-whole"
 TITLE = "a mark is saved or restored without a mask, and takes the bits of others with it"
@@ -74,3 +78,16 @@ def _finding(
         f"either when {reader.spot} is asked",
         (f"copy only the bits that are meant: -j CONNMARK {way} --mask {mask:#x}",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that has the bits and comes by the copy."""
+    guilty, before, reader = finding.evidence
+    use, first, asking = (state.use_at(spot) for spot in finding.evidence)
+    if use is None or first is None or asking is None:
+        return NoProbing("its rules are not there any more")
+    if _whole_copy(use, Word.PACKET) is None:
+        return NoProbing("it is about the connection mark, and trace events carry the packet's")
+    bits = set_by(first, Word.PACKET) & asked_by(asking, Word.PACKET)
+    wanted = Wanted((guilty, before, reader), rule_at(state, reader))
+    return Probing(conversations(state, wanted), BitsLost(guilty, bits, reader))

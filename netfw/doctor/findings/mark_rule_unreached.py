@@ -12,6 +12,10 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.place import System
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import rule_at
+from netfw.doctor.symptoms import ChainEnded
 from netfw.ir.match import (
     ConnmarkMatch,
     ConntrackMatch,
@@ -113,3 +117,14 @@ def _finding(writer: MarkUse, reader: MarkUse, ending: ChainEnd) -> Finding:
         "stands still",
         (fix,),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that both the rule above and the writer are for."""
+    ending, spot, reader = finding.evidence
+    writer = state.use_at(spot)
+    if writer is None:
+        return NoProbing("its rule is not there any more")
+    wanted = Wanted((ending, spot, reader), rule_at(state, reader))
+    symptom = ChainEnded(ending, spot, set_by(writer, Word.PACKET))
+    return Probing(conversations(state, wanted), symptom)

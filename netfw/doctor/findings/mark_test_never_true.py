@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netfw.doctor.asked import goes_from, set_by
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
-from netfw.doctor.mark_use import MarkTest, MarkUse
-from netfw.doctor.place import System
+from netfw.doctor.mark_use import MarkTest, MarkUse, Word
+from netfw.doctor.place import Spot, System, Way
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import rule_at
+from netfw.doctor.symptoms import Matched, NotMatched
 
 CODE = "mark-test-never-true"
 TITLE = "a rule asks for a mark that no packet can have"
@@ -68,3 +73,29 @@ def _sloppy(use: MarkUse, test: MarkTest) -> Finding:
         if use.spot.system is System.ROUTING
         else (),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet whose mark has all the bits of the value."""
+    (spot,) = finding.evidence
+    use = state.use_at(spot)
+    tests = () if use is None else use.tests
+    test = next((one for one in tests if one.value and one.value & ~one.mask), None)
+    if use is None or test is None or test.value is None:
+        return NoProbing("its rule is not there any more")
+    if test.word is not Word.PACKET:
+        return NoProbing("it is about the connection mark, and trace events carry the packet's")
+    if test.ignores_outside:
+        mark = test.value & test.mask
+        wanted = Wanted((spot,), rule_at(state, spot), mark, frozenset({Way.FROM_HOST}))
+        return Probing(conversations(state, wanted), Matched(spot, mark))
+    spots: list[tuple[Spot, ...]] = [
+        (writer.spot, spot)
+        for writer in state.writers(Word.PACKET)
+        if set_by(writer, Word.PACKET) & test.value == test.value and goes_from(writer, use)
+    ]
+    found = [one for those in spots[:3] for one in conversations(state, Wanted(those))]
+    found += conversations(state, Wanted((spot,), mark=test.value))
+    if test.negated:
+        return Probing(tuple(found), Matched(spot, test.value))
+    return Probing(tuple(found), NotMatched(spot, has=test.value))

@@ -8,6 +8,11 @@ from netfw.doctor.asked import RULES
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
+from netfw.doctor.place import Stage
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.spot_conditions import stages_at
+from netfw.doctor.symptoms import BitsLost
 
 CODE = "mark-toggled"
 TITLE = "a mark's bits are turned over where they are meant to be set"
@@ -44,3 +49,17 @@ def _finding(use: MarkUse, bits: int, value: int, mask: int, word: Word) -> Find
         f"a packet that has {bits:#x} already, or comes by twice, loses it",
         (f"set them: --set-xmark {value:#x}/{mask | value:#x}",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet of this host that has the bits from its socket."""
+    (spot,) = finding.evidence
+    use = state.use_at(spot)
+    bits = 0
+    for one in () if use is None else use.effects:
+        bits |= one.toggles if one.word is Word.PACKET else 0
+    if not bits:
+        return NoProbing("it is about the connection mark, and trace events carry the packet's")
+    if not stages_at(state, spot) & {Stage.OUTPUT, Stage.POSTROUTING}:
+        return NoProbing("a packet that comes in has no bits yet that it could lose")
+    return Probing(conversations(state, Wanted((spot,), mark=bits)), BitsLost(spot, bits))

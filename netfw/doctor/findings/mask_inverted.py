@@ -8,6 +8,11 @@ from netfw.doctor.asked import RULES
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkEffect, MarkUse, Word
+from netfw.doctor.place import Stage
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.spot_conditions import stages_at
+from netfw.doctor.symptoms import BitsLost
 from netfw.ir.mark import MAX_MARK
 
 CODE = "mask-inverted"
@@ -49,3 +54,17 @@ def _finding(use: MarkUse, effect: MarkEffect, word: Word) -> Finding:
         "was set",
         (f"keep the other bits: (mark & {~keep & MAX_MARK:#x}) ^ {value:#x}",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet of this host that has the bits from its socket."""
+    (spot,) = finding.evidence
+    use = state.use_at(spot)
+    bits = 0
+    for one in () if use is None else use.effects:
+        bits |= ~one.keep & MAX_MARK if one.word is Word.PACKET else 0
+    if not bits:
+        return NoProbing("it is about the connection mark, and trace events carry the packet's")
+    if not stages_at(state, spot) & {Stage.OUTPUT, Stage.POSTROUTING}:
+        return NoProbing("a packet that comes in has no bits yet that it could lose")
+    return Probing(conversations(state, Wanted((spot,), mark=bits)), BitsLost(spot, bits))

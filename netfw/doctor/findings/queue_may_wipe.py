@@ -8,6 +8,7 @@ from netfw.doctor.asked import asked_by, goes_from, set_by
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import Ending, Word
+from netfw.doctor.probing import NoProbing
 
 CODE = "queue-may-wipe"
 TITLE = "a program behind NFQUEUE sits between a mark's writer and its reader"
@@ -51,3 +52,8 @@ def find(state: HostState) -> Iterator[Finding]:
             "if the program's verdicts carry a mark, it replaces all 32 bits",
             ("set the mark in a chain behind the queue, or configure the program not to mark",),
         )
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("the program that reads the queue, and sets the mark, is not in a twin")

@@ -11,19 +11,24 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import RoutingRule
 from netfw.doctor.place import Spot, Stage
+from netfw.doctor.place import Way as PacketWay
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
 from netfw.doctor.steering import (
     is_ordinary,
     leaves_by,
     may_obey,
     routes_of,
+    rule_at,
     sample_of,
     spot_of,
     steering_rules,
 )
+from netfw.doctor.symptoms import ForeignSource
 from netfw.ir.match import InterfaceMatch
 from netfw.ir.match_header import Way
 from netfw.ir.names import Family, TableName
-from netfw.ir.net import format_address
+from netfw.ir.net import format_address, parse_address
 from netfw.ir.target import Masquerade, Netmap, Snat
 from netfw.traverse.routing_tables import TableRoute
 
@@ -148,3 +153,17 @@ def _finding(
             f"{route.interface}",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet of this host that the writer sends another way."""
+    spot, reader = finding.evidence
+    one = rule_at(state, reader)
+    found = None if one is None else _wrong_source(state, one)
+    if one is None or found is None:
+        return NoProbing("its routing rule is not there any more")
+    first, route = found
+    mine = _addresses(state, first.interface, one.rule.family)
+    sources = frozenset(parse_address(text.partition("/")[0])[1] for text in mine)
+    wanted = Wanted((spot,), one, ways=frozenset({PacketWay.FROM_HOST}))
+    return Probing(conversations(state, wanted), ForeignSource(route.interface, sources))

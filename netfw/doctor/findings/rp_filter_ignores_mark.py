@@ -7,16 +7,20 @@ from collections.abc import Iterator
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.observed import RoutingRule
-from netfw.doctor.place import Spot, System
+from netfw.doctor.place import Spot, System, Way
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing, Turn
 from netfw.doctor.steering import (
     comes_back_by,
     is_ordinary,
     leaves_by,
+    rule_at,
     sample_of,
     spot_of,
     steering_rules,
     tables_of,
 )
+from netfw.doctor.symptoms import GoneAtRouting
 from netfw.ir.names import Family
 from netfw.traverse.routing_tables import TableRoute
 
@@ -106,3 +110,14 @@ def _finding(state: HostState, one: RoutingRule, interface: str, other: str) -> 
             f"or loosely: sysctl -w net.ipv4.conf.{interface}.rp_filter=2",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A marked packet of this host, and the answer to it."""
+    one = rule_at(state, finding.evidence[-1])
+    if one is None or one.rule.mark is None:
+        return NoProbing("its routing rule is not there any more")
+    mark = one.rule.mark.value & one.rule.mark.mask
+    wanted = Wanted((), one, mark, frozenset({Way.FROM_HOST}), Family.IPV4)
+    symptom = GoneAtRouting("IPReversePathFilter", turn=1, unless="src_valid_mark is 1")
+    return Probing(conversations(state, wanted, Turn.ANSWER), symptom)

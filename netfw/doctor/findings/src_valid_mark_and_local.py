@@ -6,8 +6,20 @@ from collections.abc import Iterator
 
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
-from netfw.doctor.place import Spot, System
-from netfw.doctor.steering import routes_of, spot_of, steering_rules
+from netfw.doctor.mark_use import Word
+from netfw.doctor.place import Spot, System, Way
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import (
+    before_routing,
+    bits_of,
+    may_obey,
+    routes_of,
+    rule_at,
+    spot_of,
+    steering_rules,
+)
+from netfw.doctor.symptoms import GoneAtRouting
 from netfw.ir.names import Family
 from netfw.traverse.routing_tables import RouteKind
 
@@ -64,3 +76,22 @@ def find(state: HostState) -> Iterator[Finding]:
                     f"{one.rule.table}",
                 ),
             )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that is marked when it comes in."""
+    one = rule_at(state, finding.evidence[-1])
+    if one is None:
+        return NoProbing("its routing rule is not there any more")
+    found = tuple(
+        conversation
+        for use in state.writers(Word.PACKET)
+        if may_obey(use, one) and before_routing(use)
+        for conversation in conversations(
+            state,
+            Wanted((use.spot,), ways=frozenset({Way.FORWARDED, Way.TO_HOST}), is_afar=True),
+        )
+    )
+    if not found:
+        return NoProbing("nothing marks packets that come in")
+    return Probing(found, GoneAtRouting("martian", bits_of(one)))

@@ -10,6 +10,7 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import ConnectionMarks
 from netfw.doctor.place import Spot, System
+from netfw.doctor.probing import NoProbing
 from netfw.ir.mark import MAX_MARK
 
 CODE = "stale-connection-marks"
@@ -80,3 +81,8 @@ def _finding(one: ConnectionMarks, reader: MarkUse, writers: tuple[MarkUse, ...]
         "rules of now",
         (f"conntrack -D -m {one.mark:#x}/{one.mark | reader.read(Word.CONNECTION):#x}",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("a twin has none of the connections of its host")

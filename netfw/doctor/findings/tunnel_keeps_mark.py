@@ -10,6 +10,7 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import Link, RoutingRule
 from netfw.doctor.place import Spot, Stage, System
+from netfw.doctor.probing import NoProbing
 from netfw.doctor.steering import (
     TUNNELS_THAT_KEEP_MARKS,
     bits_of,
@@ -122,3 +123,8 @@ def _translates(state: HostState, use: MarkUse) -> bool:
             if chain is not None and use.spot.number <= len(chain.rules):
                 return isinstance(chain.rule(use.spot.number).target, Masquerade | Snat)
     return "masquerade" in use.spot.text or "snat" in use.spot.text
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("a twin has no tunnel: each interface is a cable of its own there")

@@ -8,6 +8,9 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.place import Spot, System
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.symptoms import LegacyWrote
 from netfw.ir.names import Backend, Family
 
 CODE = "two-backends"
@@ -68,3 +71,13 @@ def _finding(family: Family, legacy: list[MarkUse], others: int) -> Finding:
             f"{first.number} takes the first one away",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """Packets that the legacy rules are for."""
+    found = tuple(
+        conversation
+        for spot in finding.evidence[:3]
+        for conversation in conversations(state, Wanted((spot,)))
+    )
+    return Probing(found, LegacyWrote(finding.evidence))

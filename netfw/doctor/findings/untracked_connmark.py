@@ -10,6 +10,7 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.iptables_uses import spot_of
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.place import System
+from netfw.doctor.probing import NoProbing
 from netfw.ir.match import CommentMatch, Match
 from netfw.ir.target import Ct
 
@@ -64,3 +65,8 @@ def _meets(matches: tuple[Match, ...], use: MarkUse) -> bool:
     said = {type(one) for one in matches if not isinstance(one, CommentMatch)}
     shared = said & {type(one) for one in use.matches}
     return not exclude(matches, (*use.matches, *use.calls)) and (bool(shared) or not said)
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("it is about the connection mark, and trace events carry the packet's")

@@ -1,0 +1,202 @@
+"""``netfw doctor --probe``: packets in a twin show what a finding says, and only what is so."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from netfw.cli.main import main
+from netfw.doctor.diagnosis import diagnose
+from netfw.doctor.finding import Finding
+from netfw.doctor.host_state import HostState
+from netfw.doctor.probing import Demonstration, Outcome
+from netfw.errors import ExitCode
+from netfw.host.iptables import restore
+from netfw.host.live_namespace import LiveNamespace
+from netfw.host.network import Network
+from netfw.host.observe import read_state
+from netfw.host.run import run
+from netfw.ir.names import Backend, Family
+from netfw.verify.demonstrate import demonstrate
+from tests.kernel.router import Router
+
+pytestmark = pytest.mark.kernel
+
+LATE = "*filter\n:FORWARD DROP\n-A FORWARD -m mark --mark 0x10000/0x10000 -j ACCEPT\nCOMMIT\n"
+BROKEN = (
+    "*mangle\n"
+    "-A PREROUTING -i left -j MARK --set-xmark 0x10000/0xf0000\n"
+    "-A PREROUTING -p udp -j MARK --set-xmark 0x1/0xffffffff\n"
+    "COMMIT\n"
+)
+REPAIRED = BROKEN.replace("0x1/0xffffffff", "0x1/0xff")
+
+
+@pytest.fixture
+def router() -> Iterator[Router]:
+    with Router() as made:
+        for address, family in (("10.2.0.2", 4), ("fd02::2", 6)):
+            route = ["ip", f"-{family}", "route", "add", "default", "via", address]
+            run([*route, "dev", "right"], namespace=made.box)
+        yield made
+
+
+def look(router: Router, *codes: str) -> tuple[HostState, tuple[Finding, ...]]:
+    with LiveNamespace(router.box.path) as live:
+        state = read_state(live)
+    return state, diagnose(state, codes).findings
+
+
+def probe(router: Router, state: HostState, *findings: Finding) -> tuple[Demonstration, ...]:
+    with LiveNamespace(router.box.path) as live:
+        return demonstrate(live, state, findings).all
+
+
+@pytest.mark.parametrize("family", Family, ids=str)
+@pytest.mark.parametrize("backend", Backend, ids=str)
+def test_a_fault_is_shown_and_is_not_shown_on_a_host_without_it(
+    router: Router, backend: Backend, family: Family
+) -> None:
+    """The same finding, of the rules as they were: what is seen decides, not what is claimed."""
+    restore(router.box, backend, family, BROKEN + LATE)
+    state, (finding,) = look(router, "mark-overwritten")
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.SHOWN
+    assert "mark 0x10000 -> 0x1 at" in one.said
+    (packet,) = one.packets
+    assert packet.end.is_drop
+
+    restore(router.box, backend, family, REPAIRED + LATE)
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.NOT_SHOWN
+    assert "left the bits alone: mark 0x10000 -> 0x10001" in one.said
+    assert one.packets[0].detail == "right"
+
+
+def test_a_host_that_a_twin_cannot_copy_is_inconclusive(router: Router) -> None:
+    """What tc does where the packet comes in may set any mark."""
+    restore(router.box, Backend.NFT, Family.IPV4, BROKEN + LATE)
+    run(["tc", "qdisc", "add", "dev", "left", "clsact"], namespace=router.box)
+    state, (finding,) = look(router, "mark-overwritten")
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.INCONCLUSIVE
+    assert "the symptom was seen" in one.said
+    assert "what tc does at left" in one.said
+
+
+def test_what_no_packet_can_show_is_not_probed(router: Router) -> None:
+    text = (
+        "*mangle\n-A PREROUTING -p udp -j CONNMARK --set-xmark 0x10000/0xf0000\n"
+        "-A PREROUTING -m connmark --mark 0x30000/0x10000 -j ACCEPT\nCOMMIT\n"
+    )
+    restore(router.box, Backend.NFT, Family.IPV4, text)
+    state, (finding,) = look(router, "mark-test-never-true")
+    (one,) = probe(router, state, finding)
+    assert (one.outcome, one.sent) == (Outcome.NOT_PROBED, 0)
+    assert "connection mark" in one.said
+
+
+def test_a_service_of_the_host_answers_in_the_twin_too(router: Router) -> None:
+    """The answer is the kernel's, to a connection that comes by the other uplink."""
+    with Network(router.box) as network:
+        network.set_sysctl("net.ipv4.tcp_fwmark_accept", 0)
+    for line in (
+        "route add default via 10.1.0.2 dev left table 100",
+        "rule add pref 500 fwmark 0x1/0xff table 100",
+    ):
+        run(["ip", *line.split()], namespace=router.box)
+    text = "*mangle\n-A PREROUTING -i left -j MARK --set-xmark 0x1/0xff\nCOMMIT\n"
+    restore(router.box, Backend.NFT, Family.IPV4, text)
+    import socket
+
+    listener = router.box.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+    with listener:
+        listener.bind(("0.0.0.0", 8022))
+        listener.listen(1)
+        state, (finding,) = look(router, "answers-unmarked")
+        (one,) = probe(router, state, finding)
+        assert one.outcome is Outcome.SHOWN
+        came, answer = one.packets
+        assert (came.mark, answer.mark, answer.detail) == (1, 0, "right")
+        with Network(router.box) as network:
+            network.set_sysctl("net.ipv4.tcp_fwmark_accept", 1)
+        (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.NOT_SHOWN
+    assert "the answer was sent by left, mark 0x1" in one.said
+
+
+def test_the_verb_prints_what_was_seen_and_its_exit_code_stays(
+    router: Router, capsys: pytest.CaptureFixture[str]
+) -> None:
+    restore(router.box, Backend.NFT, Family.IPV4, BROKEN + LATE)
+    words = ["doctor", "--netns", router.box.path, "mark-overwritten"]
+    assert main(words) == ExitCode.DIFFERENCES
+    assert "in a twin" not in capsys.readouterr().out
+    assert main([*words, "--probe"]) == ExitCode.DIFFERENCES
+    printed = capsys.readouterr().out
+    assert "  shown in a twin: 0x10000 was there before the rule and is gone behind it" in printed
+    assert "nft mangle PREROUTING rule 2: continue, mark 0x10000" in printed
+    assert "1 shown" in printed
+    assert main([*words, "--probe", "--json"]) == ExitCode.DIFFERENCES
+    data = json.loads(capsys.readouterr().out)
+    assert data["probe"]["shown"] == 1
+    assert data["findings"][0]["probe"]["outcome"] == "shown"
+    assert main(["doctor", "--free", "--probe"]) == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("after", [0.0, 0.8])
+def test_the_host_is_as_it_was_also_where_somebody_interrupts(
+    router: Router, after: float
+) -> None:
+    """Ctrl-C, or (0) an end of its own: rules, loggers, links, namespaces are those of before."""
+    restore(router.box, Backend.LEGACY, Family.IPV4, BROKEN)
+    restore(router.box, Backend.NFT, Family.IPV4, LATE)
+    before = _everything(router)
+    verb = subprocess.Popen(
+        [sys.executable, "-m", "netfw", "doctor", "--netns", router.box.path, "--probe"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    if after:
+        time.sleep(after)
+        verb.send_signal(signal.SIGINT)
+    assert verb.wait(30) in (ExitCode.DIFFERENCES, 130)
+    assert _everything(router) == before
+
+
+def _everything(router: Router) -> tuple[str, ...]:
+    commands = (
+        ["nft", "list", "ruleset"],
+        ["iptables-legacy-save"],
+        ["ip", "-o", "link"],
+        ["ip", "netns"],
+        ["sh", "-c", "cat /proc/sys/net/netfilter/nf_log/*"],
+    )
+    found = []
+    for argv in commands:
+        printed = run(argv, namespace=None if argv[1:] == ["netns"] else router.box).stdout
+        # comments have the time of day
+        found.append("".join(line for line in printed.splitlines(True) if line[0] != "#"))
+    return tuple(found)
+
+
+@pytest.mark.parametrize("right", ["all", "sys_admin"])
+def test_without_privilege_one_line_says_so(router: Router, right: str) -> None:
+    """Without any, rules may not be read; without this one, no twin can be made."""
+    restore(router.box, Backend.NFT, Family.IPV4, BROKEN + LATE)
+    words = ["setpriv", f"--bounding-set=-{right}", f"--inh-caps=-{right}"]
+    done = run(
+        [*words, sys.executable, "-m", "netfw", "doctor", "--probe"],
+        namespace=router.box,
+        check=False,
+    )
+    assert done.status == ExitCode.HOST
+    assert done.stdout == ""
+    assert "run as root" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
