@@ -174,7 +174,7 @@ def _everything(router: Router) -> tuple[str, ...]:
     commands = (
         ["nft", "list", "ruleset"],
         ["iptables-legacy-save"],
-        ["ip", "-o", "link"],
+        ["sh", "-c", "ip -o link | cut -d: -f2"],
         ["ip", "netns"],
         ["sh", "-c", "cat /proc/sys/net/netfilter/nf_log/*"],
     )
