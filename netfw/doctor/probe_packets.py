@@ -78,6 +78,10 @@ class Wanted:
     protocols: frozenset[int] = frozenset()
     is_afar: bool = False
     """Whether those that come in are from somewhere behind a router, not from a neighbour."""
+    to: int | None = None
+    """The address that they are for, where that matters."""
+    but_in: str = ""
+    """The interface by which they do not come in."""
 
 
 def conversations(
@@ -177,7 +181,11 @@ class _Choice:
         """Interface, source and destination."""
         rule = None if self._wanted.toward is None else self._wanted.toward.rule
         for name, mine in self._links.items():
-            if not mine or (rule is not None and rule.in_interface not in ("", name)):
+            if (
+                not mine
+                or name == self._wanted.but_in
+                or (rule is not None and rule.in_interface not in ("", name))
+            ):
                 continue
             near = [_FAR[self._family]] if self._wanted.is_afar else [*self._neighbours(mine)][:1]
             sources = self._asked(Side.SOURCE) or near
@@ -232,6 +240,8 @@ class _Choice:
         ]
 
     def _destinations(self) -> list[int]:
+        if self._wanted.to is not None:
+            return [self._wanted.to]
         asked = self._asked(Side.DESTINATION)
         if asked:
             return asked

@@ -17,13 +17,14 @@ class Turn(Enum):
 
     AGAIN = "a second packet of its connection"
     ANSWER = "the answer to it, as it comes back by the interface that it left by"
-    SERVICE = "what a service of this host answers"
+    OWN_ANSWER = "what this host answers by itself"
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """A packet, and what follows it. One without ``in_interface`` is sent by a socket of the host,
-    which has the packet's mark. ``then`` SERVICE has a TCP service listen at its destination."""
+    which has the packet's mark. ``then`` OWN_ANSWER has a service listen at the
+    port, if it has one."""
 
     packet: Packet
     then: Turn | None = None

@@ -1,146 +1,77 @@
-"""What a rule at a spot asks of packets, besides marks, and where on their way they meet it."""
+"""What a rule at a spot asks of packets, and where on their way they meet it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
+from netfw.doctor.any_of import AnyOf, Condition
 from netfw.doctor.host_state import HeldRules, HostState
+from netfw.doctor.nft_conditions import conditions
 from netfw.doctor.nft_uses import nft_reach
+from netfw.doctor.observed import NftTable
 from netfw.doctor.place import Spot, Stage, System
-from netfw.ir.match import (
-    AddressMatch,
-    InterfaceMatch,
-    Match,
-    MultiportMatch,
-    PortSide,
-    ProtocolMatch,
-    Side,
-    Way,
-)
-from netfw.ir.match_transport import PortRange
+from netfw.doctor.reach import Entry
+from netfw.ir.match import Match
 from netfw.ir.names import TableName
-from netfw.ir.net import Net
-from netfw.ir.protocols import protocol_number
-from netfw.ir.ruleset import Chain
 
-_PORTS = {"sport": PortSide.SOURCE, "dport": PortSide.DESTINATION}
-_SIDES = {"saddr": Side.SOURCE, "daddr": Side.DESTINATION}
-_WAYS = {"iifname": Way.IN, "iif": Way.IN, "oifname": Way.OUT, "oif": Way.OUT}
+_TABLES = {name.value: name for name in TableName}
 
 
 def conditions_at(state: HostState, spot: Spot) -> tuple[Match, ...]:
     """The conditions of a rule, and of the rules that call its chain by the first way there.
 
-    Of native rules those that iptables could ask too: others are left to the kernel. Empty for
-    everything that is no rule.
+    Of several of which one is enough it is the first. Empty for everything that is no rule.
     """
-    if spot.system is System.NFTABLES:
-        return tuple(_of_native(state, spot))
-    found = _held(state, spot)
-    if found is None:
-        return ()
-    held, table = found
-    chain = _chain(held, table, spot)
-    if chain is None or not 0 < spot.number <= len(chain.rules):
-        return ()
-    entries = held.reach.entries(table, spot.chain)
+    entries = _entries(state, spot)
     calls = entries[0].calls if entries else ()
-    return (*chain.rule(spot.number).matches, *calls)
+    return tuple(_single((*_own(state, spot), *calls)))
 
 
 def stages_at(state: HostState, spot: Spot) -> frozenset[Stage]:
     """The stages at which packets come by a rule; empty for everything that is none."""
+    return frozenset(entry.stage for entry in _entries(state, spot))
+
+
+def _single(asked: Iterable[Condition]) -> Iterator[Match]:
+    return (one.matches[0] if isinstance(one, AnyOf) else one for one in asked)
+
+
+def _own(state: HostState, spot: Spot) -> tuple[Condition, ...]:
     if spot.system is System.NFTABLES:
-        return frozenset(
-            entry.stage
-            for native in state.tables
-            if f"{native.family} {native.name}" == spot.table
-            for entry in nft_reach(native).get(spot.chain, ())
-        )
-    found = _held(state, spot)
-    if found is None:
-        return frozenset()
-    held, table = found
-    return frozenset(entry.stage for entry in held.reach.entries(table, spot.chain))
-
-
-def _held(state: HostState, spot: Spot) -> tuple[HeldRules, TableName] | None:
-    for held in state.rules:
-        is_meant = System.of_backend(held.backend) is spot.system and held.family is spot.family
-        if is_meant and spot.table in {one.value for one in TableName}:
-            return held, TableName(spot.table)
-    return None
-
-
-def _chain(held: HeldRules, table: TableName, spot: Spot) -> Chain | None:
-    found = held.ruleset.table(table)
-    return None if found is None else found.find_chain(spot.chain)
-
-
-def _of_native(state: HostState, spot: Spot) -> Iterator[Match]:
-    for table in state.tables:
-        if f"{table.family} {table.name}" != spot.table:
-            continue
-        for chain in table.chains:
+        native = _native(state, spot)
+        for chain in () if native is None else native.chains:
             if chain.name == spot.chain and 0 < spot.number <= len(chain.rules):
-                for expression in chain.rules[spot.number - 1].expressions:
-                    match = expression.get("match") if isinstance(expression, Mapping) else None
-                    if isinstance(match, Mapping):
-                        yield from _read(match)
+                return tuple(conditions(chain.rules[spot.number - 1].expressions))
+        return ()
+    held = _held(state, spot)
+    table = None if held is None else held.ruleset.table(_TABLES[spot.table])
+    found = None if table is None else table.find_chain(spot.chain)
+    if found is None or not 0 < spot.number <= len(found.rules):
+        return ()
+    return found.rule(spot.number).matches
 
 
-def _read(match: Mapping[str, Any]) -> Iterator[Match]:
-    left, right, relation = match.get("left"), match.get("right"), match.get("op", "==")
-    if not isinstance(left, Mapping) or relation not in ("==", "!="):
-        return
-    negate = relation == "!="
-    meta, payload = left.get("meta"), left.get("payload")
-    if isinstance(meta, Mapping) and isinstance(right, str):
-        key = str(meta.get("key"))
-        if key in _WAYS:
-            name = f"{right[:-1]}+" if right.endswith("*") else right
-            yield InterfaceMatch(_WAYS[key], name, negate)
-        elif key == "l4proto" and (number := _protocol(right)) is not None:
-            yield ProtocolMatch(number, negate)
-    elif isinstance(payload, Mapping):
-        protocol, name = str(payload.get("protocol")), str(payload.get("field"))
-        number = _protocol(protocol)
-        if name in _PORTS:
-            ports = tuple(_port_ranges(right))
-            if number is not None:
-                yield ProtocolMatch(number)
-            if ports:
-                yield MultiportMatch(_PORTS[name], ports, negate)
-        elif protocol in ("ip", "ip6") and name in _SIDES:
-            net = _net(right)
-            if net is not None:
-                yield AddressMatch(_SIDES[name], net, negate)
-        elif protocol in ("ip", "ip6") and name in ("protocol", "nexthdr"):
-            number = _protocol(str(right))
-            if number is not None:
-                yield ProtocolMatch(number, negate)
+def _entries(state: HostState, spot: Spot) -> tuple[Entry, ...]:
+    if spot.system is System.NFTABLES:
+        native = _native(state, spot)
+        return () if native is None else nft_reach(native).get(spot.chain, ())
+    held = _held(state, spot)
+    return () if held is None else held.reach.entries(_TABLES[spot.table], spot.chain)
 
 
-def _protocol(name: str) -> int | None:
-    return protocol_number({"ipv6-icmp": "icmpv6"}.get(name, name))
+def _native(state: HostState, spot: Spot) -> NftTable | None:
+    names = (one for one in state.tables if f"{one.family} {one.name}" == spot.table)
+    return next(names, None)
 
 
-def _port_ranges(right: Any) -> Iterator[PortRange]:  # noqa: ANN401 - JSON
-    if isinstance(right, int):
-        yield PortRange(right, right)
-    elif isinstance(right, Mapping):
-        span = right.get("range")
-        if isinstance(span, list) and all(isinstance(one, int) for one in span):
-            yield PortRange(span[0], span[1])
-        for one in right.get("set", ()):
-            yield from _port_ranges(one)
-
-
-def _net(right: Any) -> Net | None:  # noqa: ANN401 - JSON
-    prefix = right.get("prefix") if isinstance(right, Mapping) else None
-    text = f"{prefix['addr']}/{prefix['len']}" if isinstance(prefix, Mapping) else right
-    try:
-        return Net.parse(text) if isinstance(text, str) else None
-    except ValueError:
+def _held(state: HostState, spot: Spot) -> HeldRules | None:
+    if spot.table not in _TABLES:
         return None
+    return next(
+        (
+            held
+            for held in state.rules
+            if System.of_backend(held.backend) is spot.system and held.family is spot.family
+        ),
+        None,
+    )

@@ -115,6 +115,18 @@ def sample_of(route: TableRoute) -> int:
     return net.address if net.is_single else net.address | 1
 
 
+def neighbour_by(state: HostState, route: TableRoute) -> int:
+    """An address that the route leads to, and that is none of this host's own."""
+    own = {
+        parse_address(text.partition("/")[0])[1] for link in state.links for text in link.addresses
+    }
+    net = route.destination
+    free = ~net.mask & ((1 << net.family.bits) - 1)
+    offsets = (offset for offset in range(1, 8) if offset & ~free == 0)
+    found = (net.address | offset for offset in offsets)
+    return next((one for one in found if one not in own), sample_of(route))
+
+
 def covers(outer: Net, inner: Net) -> bool:
     """Whether a network holds all of another one."""
     return inner.mask & outer.mask == outer.mask and inner.address & outer.mask == outer.address

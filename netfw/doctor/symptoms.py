@@ -304,6 +304,25 @@ class LeftByDefault:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftElsewhere:
+    """A routing rule leads a packet past the link on which its destination is."""
+
+    reader: Spot
+    interface: str
+
+    def judge(self, seen: Seen) -> Verdict:
+        """Whether it does."""
+        asked = met(seen[0], self.reader)
+        if asked is None or not asked.matched:
+            return _not_there(seen, self.reader)
+        packet = seen[0]
+        if packet.end is not ObservedEnd.SENT or packet.detail == self.interface:
+            return Verdict(False, how_it_ended([packet]))
+        said = f"{self.reader} took it with mark {asked.mark:#x}: {packet.title} was"
+        return Verdict(True, f"{said} {packet.ending}, not by {self.interface}")
+
+
+@dataclass(frozen=True, slots=True)
 class GoneAtRouting:
     """The last packet of the conversation is gone between PREROUTING and the next hook, and the
     kernel says why in these words (the beginning of ``why`` is looked for)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from netfw.doctor.any_of import AnyOf
 from netfw.doctor.asked import given_by
@@ -10,6 +11,9 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import RoutingRule
 from netfw.doctor.place import Stage
+from netfw.doctor.place import Way as PacketWay
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import Conversation, Turn
 from netfw.doctor.steering import (
     bits_of,
     is_ordinary,
@@ -64,4 +68,22 @@ def _is_marked_in_output(state: HostState, bits: int) -> bool:
         given_by(use, Word.PACKET) & bits
         and any(where.stage is Stage.OUTPUT for where in use.passages)
         for use in state.writers(Word.PACKET)
+    )
+
+
+def asked_from_afar(
+    state: HostState, writer: MarkUse, one: RoutingRule, protocol: int, port: int = 0
+) -> tuple[Conversation, ...]:
+    """What comes in by the uplink from somewhere behind it, for this host, and is answered."""
+    wanted = Wanted(
+        (writer.spot,),
+        ways=frozenset({PacketWay.TO_HOST}),
+        family=one.rule.family,
+        protocols=frozenset({protocol}),
+        is_afar=True,
+    )
+    return tuple(
+        Conversation(replace(each.packet, destination_port=port), Turn.OWN_ANSWER)
+        for each in conversations(state, wanted)
+        if each.packet.in_interface == comes_by(writer) and each.packet.protocol == protocol
     )

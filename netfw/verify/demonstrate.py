@@ -30,6 +30,7 @@ from netfw.host.twin import Twin
 from netfw.host.twin_service import TwinService
 from netfw.host.twin_stage import TwinStage
 from netfw.ir.names import Family
+from netfw.ir.protocols import TCP, UDP
 from netfw.traverse.observed import ObservedEnd, ObservedPacket
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.packet_filter import PacketFilter
@@ -155,7 +156,7 @@ class _Round:
         self._number = 0
         self._stages: dict[Family, TwinStage] = {}
         self._by_number: dict[int, _Talk] = {}
-        self._listening: set[tuple[Family, int]] = set()
+        self._services: dict[tuple[Family, int, int], TwinService] = {}
         wish = Wish(PacketFilter(), seconds=_PATIENCE, rate=0)
         self._follower = self._stack.enter_context(Follower(twin.view, wish))
 
@@ -173,7 +174,7 @@ class _Round:
     def hold(self, talks: Sequence[_Talk]) -> None:
         """Let all conversations take place."""
         for talk in talks:
-            if talk.conversation.then is Turn.SERVICE:
+            if talk.conversation.then is Turn.OWN_ANSWER:
                 self._listen(talk)
         self._send((talk, _first_of(talk, number)) for number, talk in enumerate(talks))
         self._send((talk, packet) for talk in talks if (packet := _next_of(talk)) is not None)
@@ -205,6 +206,8 @@ class _Round:
                 self._by_number[number].left = came_out.get(number)
             for number, why in refused.items():
                 self._by_number[number].problem = f"it could not be sent: {why}"
+        for service in self._services.values():
+            service.answer()
         self._follow()
 
     def _follow(self) -> None:
@@ -221,20 +224,21 @@ class _Round:
                 elif number == talk.sent[-1][0]:
                     talk.seen.append(packet)
         for talk in self._by_number.values():
-            if talk.conversation.then is Turn.SERVICE and len(talk.seen) == 1:
+            if talk.conversation.then is Turn.OWN_ANSWER and len(talk.seen) == 1:
                 talk.seen += [one for one in answers if _answers(one, talk)][:1]
 
     def _listen(self, talk: _Talk) -> None:
         """Have a service where a conversation wants one."""
-        family, port = talk.first.family, talk.first.destination_port
-        if (family, port) in self._listening:
+        packet = talk.first
+        where = packet.family, packet.protocol, packet.destination_port
+        if packet.protocol not in (TCP, UDP) or where in self._services:
             return
-        self._listening.add((family, port))
         try:
-            service = TwinService(self._twin, family, port)
+            service = TwinService(self._twin, *where)
         except OSError as error:
-            talk.problem = f"nothing can listen at port {port}: {error.strerror}"
+            talk.problem = f"nothing can listen at port {where[2]}: {error.strerror}"
         else:
+            self._services[where] = service
             self._stack.callback(service.close)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -102,10 +104,15 @@ def test_what_no_packet_can_show_is_not_probed(router: Router) -> None:
     assert "connection mark" in one.said
 
 
-def test_a_service_of_the_host_answers_in_the_twin_too(router: Router) -> None:
-    """The answer is the kernel's, to a connection that comes by the other uplink."""
+ANSWERS = ("answers-unmarked", "pings-unmarked", "udp-answers-unmarked")
+
+
+def test_what_the_host_answers_is_answered_in_the_twin_too(router: Router) -> None:
+    """To a connection, a ping and a question that come in by the other uplink."""
+    settings = ("net.ipv4.tcp_fwmark_accept", "net.ipv4.fwmark_reflect")
     with Network(router.box) as network:
-        network.set_sysctl("net.ipv4.tcp_fwmark_accept", 0)
+        for name in settings:
+            network.set_sysctl(name, 0)
     for line in (
         "route add default via 10.1.0.2 dev left table 100",
         "rule add pref 500 fwmark 0x1/0xff table 100",
@@ -113,22 +120,65 @@ def test_a_service_of_the_host_answers_in_the_twin_too(router: Router) -> None:
         run(["ip", *line.split()], namespace=router.box)
     text = "*mangle\n-A PREROUTING -i left -j MARK --set-xmark 0x1/0xff\nCOMMIT\n"
     restore(router.box, Backend.NFT, Family.IPV4, text)
-    import socket
-
-    listener = router.box.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-    with listener:
-        listener.bind(("0.0.0.0", 8022))
-        listener.listen(1)
-        state, (finding,) = look(router, "answers-unmarked")
-        (one,) = probe(router, state, finding)
-        assert one.outcome is Outcome.SHOWN
-        came, answer = one.packets
-        assert (came.mark, answer.mark, answer.detail) == (1, 0, "right")
+    with services(router):
+        state, findings = look(router, *ANSWERS)
+        shown = probe(router, state, *findings)
+        assert sorted(one.finding.code for one in shown) == list(ANSWERS)
+        for one in shown:
+            assert one.outcome is Outcome.SHOWN, one.said
+            came, answer = one.packets
+            assert (came.mark, answer.mark, answer.detail) == (1, 0, "right")
         with Network(router.box) as network:
-            network.set_sysctl("net.ipv4.tcp_fwmark_accept", 1)
-        (one,) = probe(router, state, finding)
+            for name in settings:
+                network.set_sysctl(name, 1)
+        # no sysctl helps a socket of UDP
+        cured = probe(router, state, *(one for one in findings if "udp" not in one.code))
+    for one in cured:
+        assert one.outcome is Outcome.NOT_SHOWN
+        assert "the answer was sent by left, mark 0x1" in one.said
+
+
+@contextmanager
+def services(router: Router) -> Iterator[None]:
+    """One of TCP and one of UDP."""
+    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+    made = router.box.call(lambda: [socket.socket(socket.AF_INET, kind) for kind in kinds])
+    with made[0], made[1]:
+        for one in made:
+            one.bind(("0.0.0.0", 8022))
+        made[0].listen(1)
+        yield
+
+
+def test_packets_for_the_lan_are_shown_on_the_uplink(router: Router) -> None:
+    for line in (
+        "route add default via 10.2.0.2 dev right table 100",
+        "rule add pref 500 fwmark 0x1 table 100",
+    ):
+        run(["ip", *line.split()], namespace=router.box)
+    text = "*mangle\n-A OUTPUT -p udp -j MARK --set-xmark 0x1/0xffffffff\nCOMMIT\n"
+    restore(router.box, Backend.NFT, Family.IPV4, text)
+    state, (finding,) = look(router, "lan-by-uplink")
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.SHOWN
+    assert "sent by right, not by left" in one.said
+    run(["ip", "route", "add", "10.1.0.0/24", "dev", "left", "table", "100"], namespace=router.box)
+    (one,) = probe(router, state, finding)
     assert one.outcome is Outcome.NOT_SHOWN
-    assert "the answer was sent by left, mark 0x1" in one.said
+
+
+def test_a_rule_without_a_selector_is_shown_to_take_what_is_marked(router: Router) -> None:
+    run(
+        ["ip", "route", "add", "default", "via", "10.1.0.2", "dev", "left", "table", "100"],
+        namespace=router.box,
+    )
+    run(["ip", "rule", "add", "pref", "500", "fwmark", "0", "table", "100"], namespace=router.box)
+    text = "*mangle\n-A OUTPUT -p udp -j MARK --set-xmark 0x1/0xf\nCOMMIT\n"
+    restore(router.box, Backend.NFT, Family.IPV4, text)
+    state, (finding,) = look(router, "selector-lost")
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.SHOWN
+    assert "took a packet with mark 0x1; sent by left" in one.said
 
 
 def test_the_verb_prints_what_was_seen_and_its_exit_code_stays(
@@ -154,7 +204,7 @@ def test_the_verb_prints_what_was_seen_and_its_exit_code_stays(
 def test_the_host_is_as_it_was_also_where_somebody_interrupts(
     router: Router, after: float
 ) -> None:
-    """Ctrl-C, or (0) an end of its own: rules, loggers, links, namespaces are those of before."""
+    """Ctrl-C, or (0) an end of its own: rules, loggers and links are those of before."""
     restore(router.box, Backend.LEGACY, Family.IPV4, BROKEN)
     restore(router.box, Backend.NFT, Family.IPV4, LATE)
     before = _everything(router)
@@ -175,12 +225,11 @@ def _everything(router: Router) -> tuple[str, ...]:
         ["nft", "list", "ruleset"],
         ["iptables-legacy-save"],
         ["sh", "-c", "ip -o link | cut -d: -f2"],
-        ["ip", "netns"],
         ["sh", "-c", "cat /proc/sys/net/netfilter/nf_log/*"],
     )
     found = []
     for argv in commands:
-        printed = run(argv, namespace=None if argv[1:] == ["netns"] else router.box).stdout
+        printed = run(argv, namespace=router.box).stdout
         # comments have the time of day
         found.append("".join(line for line in printed.splitlines(True) if line[0] != "#"))
     return tuple(found)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse
 from netfw.doctor.observed import RoutingRule, Socket
 from netfw.doctor.place import Spot, System
-from netfw.doctor.place import Way as PacketWay
-from netfw.doctor.probe_packets import Wanted, conversations
-from netfw.doctor.probing import Conversation, NoProbing, Probing, Turn
+from netfw.doctor.probing import NoProbing, Probing
 from netfw.doctor.steering import bits_of, rule_at, spot_of
 from netfw.doctor.symptoms import UnmarkedAnswer
-from netfw.doctor.way_back import comes_by, unmarked_ways_back
+from netfw.doctor.way_back import asked_from_afar, comes_by, unmarked_ways_back
 from netfw.ir.protocols import TCP
 
 CODE = "answers-unmarked"
@@ -83,18 +80,6 @@ def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
     listener = next((one for one in state.sockets if _is_service(one)), None)
     if writer is None or one is None or listener is None:
         return NoProbing("what it is about is not there any more")
-    name = comes_by(writer)
-    wanted = Wanted(
-        (writer.spot,),
-        ways=frozenset({PacketWay.TO_HOST}),
-        family=one.rule.family,
-        protocols=frozenset({TCP}),
-        is_afar=True,
-    )
     port = int(listener.local.rpartition(":")[2])
-    found = tuple(
-        Conversation(replace(each.packet, destination_port=port), Turn.SERVICE)
-        for each in conversations(state, wanted)
-        if each.packet.in_interface == name
-    )
-    return Probing(found, UnmarkedAnswer(name, bits_of(one)))
+    found = asked_from_afar(state, writer, one, TCP, port)
+    return Probing(found, UnmarkedAnswer(comes_by(writer), bits_of(one)))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.observed import RoutingRule
+from netfw.doctor.probing import NoProbing
 from netfw.doctor.steering import spot_of
 from netfw.ir.mark import MaskedWord
 from netfw.ir.names import Family
@@ -53,3 +54,8 @@ def _finding(group: list[RoutingRule]) -> Finding:
         "marked packets keep their way",
         (f"ip {family}rule del pref {second.rule.preference} {word} lookup {second.rule.table}",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("packets go by the first of both, as they would by one alone")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from netfw.doctor.asked import RULES, conditions_of
@@ -12,16 +13,21 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import RoutingRule
 from netfw.doctor.place import Spot
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
 from netfw.doctor.steering import (
     before_routing,
+    bits_of,
     is_ordinary,
     may_obey,
+    neighbour_by,
     routes_of,
-    sample_of,
+    rule_at,
     spot_of,
     steering_rules,
     tables_of,
 )
+from netfw.doctor.symptoms import LeftElsewhere
 from netfw.ir.match import AddressMatch, InterfaceMatch, Side, Way
 from netfw.ir.names import Family
 from netfw.ir.routing import MAIN_TABLE
@@ -83,7 +89,7 @@ def _lans(state: HostState, one: RoutingRule) -> Iterator[_Lan]:
             continue
         if one.rule.in_interface == route.interface:
             continue
-        asked = Asked(family, 0, sample_of(route), one.rule.in_interface, mark)
+        asked = Asked(family, 0, neighbour_by(state, route), one.rule.in_interface, mark)
         try:
             taken = tables.find(asked)
         except Stop:
@@ -136,3 +142,19 @@ def _finding(one: RoutingRule, lan: _Lan, writer: MarkUse | None) -> Finding:
             "suppress_prefixlength 0",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet of the rule for the network on the link."""
+    spot, *writers = finding.evidence
+    one = rule_at(state, spot)
+    lan = None if one is None else next(_lans(state, one), None)
+    if one is None or lan is None:
+        return NoProbing("its routing rule is not there any more")
+    link = lan.route.interface
+    there = Wanted(tuple(writers), one, to=neighbour_by(state, lan.route), but_in=link)
+    found = conversations(state, there) if writers else ()
+    found += conversations(
+        state, replace(there, spots=(), mark=0 if one.rule.invert else bits_of(one))
+    )
+    return Probing(found, LeftElsewhere(spot, link))

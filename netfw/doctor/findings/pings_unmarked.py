@@ -9,8 +9,12 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse
 from netfw.doctor.observed import RoutingRule
 from netfw.doctor.place import Spot, System
-from netfw.doctor.steering import bits_of, spot_of
-from netfw.doctor.way_back import unmarked_ways_back
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import bits_of, rule_at, spot_of
+from netfw.doctor.symptoms import UnmarkedAnswer
+from netfw.doctor.way_back import asked_from_afar, comes_by, unmarked_ways_back
+from netfw.ir.names import Family
+from netfw.ir.protocols import ICMP, ICMPV6
 
 CODE = "pings-unmarked"
 TITLE = "ping replies, RST and ICMP errors do not carry the mark of what they answer"
@@ -43,3 +47,14 @@ def _finding(one: RoutingRule, writer: MarkUse, name: str, sysctl: str) -> Findi
         f"ping replies, RST and ICMP errors leave unmarked, and so not by {name}",
         (f"sysctl -w {sysctl}=1",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A ping, and what is answered."""
+    writer = state.use_at(finding.evidence[1])
+    one = rule_at(state, finding.evidence[2])
+    if writer is None or one is None:
+        return NoProbing("what it is about is not there any more")
+    icmp = ICMP if one.rule.family is Family.IPV4 else ICMPV6
+    found = asked_from_afar(state, writer, one, icmp)
+    return Probing(found, UnmarkedAnswer(comes_by(writer), bits_of(one)))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netfw.doctor.asked import set_by
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import Word
 from netfw.doctor.observed import RoutingRule
-from netfw.doctor.steering import is_ordinary, routes_of, spot_of
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import is_ordinary, routes_of, rule_at, spot_of
+from netfw.doctor.symptoms import Matched
 from netfw.ir.names import Family
 from netfw.ir.routing import MAIN_TABLE
 from netfw.traverse.routing_tables import LOCAL_TABLE, RouteKind, TableRule
@@ -107,3 +111,12 @@ def _finding(one: RoutingRule) -> Finding:
             "(for unmarked packets; or the mark that is meant, with its mask)",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet of this host with a mark that the rule would not be for."""
+    (spot,) = finding.evidence
+    one = rule_at(state, spot)
+    marks = [mark for use in state.writers(Word.PACKET) if (mark := set_by(use, Word.PACKET))]
+    mark = marks[0] if marks else 1
+    return Probing(conversations(state, Wanted((), one, mark)), Matched(spot, mark))

@@ -9,9 +9,12 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse
 from netfw.doctor.observed import RoutingRule, Socket
 from netfw.doctor.place import Spot, System
-from netfw.doctor.steering import bits_of, spot_of
-from netfw.doctor.way_back import unmarked_ways_back
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import bits_of, rule_at, spot_of
+from netfw.doctor.symptoms import UnmarkedAnswer
+from netfw.doctor.way_back import asked_from_afar, comes_by, unmarked_ways_back
 from netfw.ir.names import Family
+from netfw.ir.protocols import UDP
 
 CODE = "udp-answers-unmarked"
 TITLE = "the answers of a local UDP service do not carry the mark of what they answer"
@@ -89,3 +92,16 @@ def _finding(writer: MarkUse, one: RoutingRule, socket: Socket, name: str) -> Fi
             f"{mask:#x}",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A question to the service, and what is answered."""
+    writer = state.use_at(finding.evidence[0])
+    one = rule_at(state, finding.evidence[1])
+    if writer is None or one is None:
+        return NoProbing("what it is about is not there any more")
+    services = [each for each in state.sockets if _is_service(each)]
+    local = next(each.local for each in services if _serves(each, one.rule.family))
+    port = int(local.rpartition(":")[2])
+    found = asked_from_afar(state, writer, one, UDP, port)
+    return Probing(found, UnmarkedAnswer(comes_by(writer), bits_of(one)))

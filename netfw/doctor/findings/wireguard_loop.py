@@ -9,6 +9,7 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import Link, RoutingRule
 from netfw.doctor.place import Spot, System
+from netfw.doctor.probing import NoProbing
 from netfw.doctor.steering import is_ordinary, routes_of, spot_of
 from netfw.ir.mark import MaskedWord
 from netfw.traverse.routing_tables import RouteKind
@@ -71,3 +72,8 @@ def _finding(one: RoutingRule, mark: MaskedWord, link: Link) -> Finding:
         "this host",
         (f"wg set {link.name} fwmark {mark.value:#x}",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("a twin has no tunnel: each interface is a cable of its own there")
