@@ -26,6 +26,7 @@ from netfw.host.observe import read_state
 from netfw.host.run import run
 from netfw.ir.names import Backend, Family
 from netfw.verify.demonstrate import demonstrate
+from tests.data_schema import fitting
 from tests.kernel.router import Router
 
 pytestmark = pytest.mark.kernel
@@ -194,7 +195,7 @@ def test_the_verb_prints_what_was_seen_and_its_exit_code_stays(
     assert "nft mangle PREROUTING rule 2: continue, mark 0x10000" in printed
     assert "1 shown" in printed
     assert main([*words, "--probe", "--json"]) == ExitCode.DIFFERENCES
-    data = json.loads(capsys.readouterr().out)
+    data = fitting("doctor", json.loads(capsys.readouterr().out))
     assert data["probe"]["shown"] == 1
     assert data["findings"][0]["probe"]["outcome"] == "shown"
     assert main(["doctor", "--free", "--probe"]) == ExitCode.USAGE

@@ -49,6 +49,12 @@ def test_what_is_printed_fits() -> None:
     assert fitting("doctor-free", free_data(find_free(state)))["replaced_by"]
 
 
+def test_packets_are_the_same_wherever_they_are_printed() -> None:
+    doctor, trace = (json.loads(data_schema(name)) for name in ("doctor", "trace"))
+    assert doctor["$defs"]["packet"] == trace["properties"]["packets"]["items"]
+    assert {**doctor["$defs"], **trace["$defs"]} == doctor["$defs"]
+
+
 def test_explanations_fit(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain-finding", "--json"]) == 0
     assert len(fitting("explain-finding", json.loads(capsys.readouterr().out))["findings"]) > 20
