@@ -148,6 +148,25 @@ def _in_time(passage: Passage) -> bool:
     return passage.stage in (Stage.INGRESS, Stage.BRIDGE, Stage.PREROUTING, Stage.SOCKET)
 
 
+def keeps_its_way(state: HostState, use: MarkUse) -> bool:
+    """Whether a writer marks packets of this host where no chain has them routed again."""
+    spot = use.spot
+    own = [where for where in use.passages if where.stage is Stage.OUTPUT]
+    if not own or use.is_first_only:
+        return False
+    if spot.system is not System.NFTABLES:
+        return spot.table != "mangle"
+    bases = {where.base.rpartition(" ")[2] for where in own}
+    kinds = {
+        chain.kind
+        for table in state.tables
+        if f"{table.family} {table.name}" == spot.table
+        for chain in table.chains
+        if chain.name in bases
+    }
+    return bool(kinds) and "route" not in kinds
+
+
 def free_of(mask: int) -> int:
     """The bits outside a mask."""
     return ~mask & MAX_MARK

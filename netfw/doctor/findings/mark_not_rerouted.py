@@ -8,10 +8,17 @@ from netfw.doctor.asked import RULES, program_of
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
-from netfw.doctor.place import Spot, Stage, System, Way
+from netfw.doctor.place import Spot, System, Way
 from netfw.doctor.probe_packets import Wanted, conversations
 from netfw.doctor.probing import NoProbing, Probing
-from netfw.doctor.steering import bits_of, may_obey, rule_at, spot_of, steering_rules
+from netfw.doctor.steering import (
+    bits_of,
+    keeps_its_way,
+    may_obey,
+    rule_at,
+    spot_of,
+    steering_rules,
+)
 from netfw.doctor.symptoms import NotRerouted
 
 CODE = "mark-not-rerouted"
@@ -32,27 +39,8 @@ def find(state: HostState) -> Iterator[Finding]:
         if one.rule.in_interface not in ("", "lo"):
             continue
         for use in state.writers(Word.PACKET):
-            if use.spot.system in RULES and may_obey(use, one) and _stays(state, use):
+            if use.spot.system in RULES and may_obey(use, one) and keeps_its_way(state, use):
                 yield _finding(use, spot_of(one), bits_of(one))
-
-
-def _stays(state: HostState, use: MarkUse) -> bool:
-    """Whether no chain that the writer is called from has its packets routed again."""
-    spot = use.spot
-    own = [where for where in use.passages if where.stage is Stage.OUTPUT]
-    if not own or use.is_first_only:
-        return False
-    if spot.system is not System.NFTABLES:
-        return spot.table != "mangle"
-    bases = {where.base.rpartition(" ")[2] for where in own}
-    kinds = {
-        chain.kind
-        for table in state.tables
-        if f"{table.family} {table.name}" == spot.table
-        for chain in table.chains
-        if chain.name in bases
-    }
-    return bool(kinds) and "route" not in kinds
 
 
 def _finding(use: MarkUse, reader: Spot, bits: int) -> Finding:
