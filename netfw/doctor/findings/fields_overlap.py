@@ -21,6 +21,8 @@ comes by both has neither's value.
 
 Move one of both to bits that the other does not touch; 'netfw doctor --free' proposes some.
 """
+_Fields = dict[tuple[int, str], list[tuple[MarkUse, MarkEffect]]]
+"""Writers that keep to a mask, by it and by whose they are."""
 
 
 def find(state: HostState) -> Iterator[Finding]:
@@ -33,13 +35,18 @@ def find(state: HostState) -> Iterator[Finding]:
             for effect in use.effects
             if effect.word is word and _is_masked(effect)
         ]
-        by_mask: dict[int, list[tuple[MarkUse, MarkEffect]]] = {}
+        asked = 0
+        for reader in state.kinds_of_readers(word):
+            asked |= _needed(reader, word)
+        fields: _Fields = {}
         for use, effect in masked:
-            by_mask.setdefault(_mask(effect), []).append((use, effect))
+            if effect.sets & asked:
+                fields.setdefault((_mask(effect), owner_of(use)), []).append((use, effect))
         for guilty, effect in masked:
-            found = _loss(state, guilty, effect, by_mask, word)
-            if found is not None:
-                yield _finding(guilty, effect, *found, word)
+            if effect.clears & asked:
+                found = _loss(state, guilty, effect, fields, word)
+                if found is not None:
+                    yield _finding(guilty, effect, *found, word)
 
 
 def _is_masked(effect: MarkEffect) -> bool:
@@ -50,26 +57,32 @@ def _mask(effect: MarkEffect) -> int:
     return ~effect.keep & MAX_MARK
 
 
+def _needed(reader: MarkUse, word: Word) -> int:
+    """The bits that must be 1 for some test of a reader."""
+    bits = 0
+    for test in reader.tests:
+        if test.word is word and test.value is not None:
+            bits |= test.value & test.mask
+    return bits
+
+
 def _loss(
-    state: HostState,
-    guilty: MarkUse,
-    effect: MarkEffect,
-    by_mask: dict[int, list[tuple[MarkUse, MarkEffect]]],
-    word: Word,
+    state: HostState, guilty: MarkUse, effect: MarkEffect, fields: _Fields, word: Word
 ) -> tuple[MarkUse, int, MarkUse] | None:
     """Who set bits before, which are lost, and who asks for them behind."""
-    mine = _mask(effect)
-    for mask, writers in by_mask.items():
+    mine, owner = _mask(effect), owner_of(guilty)
+    for (mask, theirs), writers in fields.items():
         overlaps = mask & mine and mask & ~mine and mine & ~mask
+        if not overlaps and not (owner and theirs and owner != theirs):
+            continue
         for before, its in writers:
             lost = its.sets & effect.clears
-            if before is guilty or not lost or not (overlaps or _are_strangers(guilty, before)):
+            if before is guilty or not lost or not _lets_pass(guilty, its.xor, mask, word):
                 continue
-            if not _lets_pass(guilty, its.xor, mask, word) or not goes_from(before, guilty):
-                continue
-            reader = _reader(state, guilty, before, lost, word)
-            if reader is not None:
-                return before, lost, reader
+            if goes_from(before, guilty):
+                reader = _reader(state, guilty, before, lost, word)
+                if reader is not None:
+                    return before, lost, reader
     return None
 
 
@@ -91,13 +104,9 @@ def _reader(
     state: HostState, guilty: MarkUse, before: MarkUse, lost: int, word: Word
 ) -> MarkUse | None:
     for reader in state.kinds_of_readers(word):
-        needed = 0
-        for test in reader.tests:
-            if test.word is word and test.value is not None:
-                needed |= test.value & test.mask
-        if reader is guilty or not needed & lost:
+        if reader is guilty or not _needed(reader, word) & lost:
             continue
-        # the guilty one's own program knows what it does to its bits
+        # another program's rule asks for bits of its own there
         if _are_strangers(reader, before):
             continue
         if goes_from(guilty, reader) and can_meet(before, reader):
