@@ -12,6 +12,7 @@ from netfw.doctor.observed import (
     ConnectionMarks,
     Link,
     MarkedSet,
+    Networkd,
     NftTable,
     NotRead,
     QueueReader,
@@ -72,6 +73,8 @@ class HostState:
 
     ``sysctls`` are by path below /proc/sys. ``sockets`` are all of TCP, UDP and raw.
     ``connections`` are summed up by mark; ``with_mark_zero`` are those without one.
+    ``networkd`` is None where it neither runs here nor is to; ``virtual_servers`` are the marks of
+    services of IPVS. ``neighbours`` are only read where a mark is asked for that nobody sets.
     """
 
     name: str = "this host"
@@ -88,6 +91,9 @@ class HostState:
     traffic_control: tuple[TrafficControl, ...] = ()
     programs: tuple[BpfProgram, ...] = ()
     sets: tuple[MarkedSet, ...] = ()
+    networkd: Networkd | None = None
+    virtual_servers: tuple[int, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
     not_read: tuple[NotRead, ...] = ()
 
     @cached_property
@@ -151,3 +157,11 @@ class HostState:
     def link(self, name: str) -> Link | None:
         """The interface with this name, or None."""
         return next((link for link in self.links if link.name == name), None)
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another network namespace: the rules in it, and the links here (veth) that lead there."""
+
+    links: tuple[str, ...]
+    state: HostState

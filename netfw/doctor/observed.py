@@ -16,6 +16,7 @@ __all__ = [
     "ConnectionMarks",
     "Link",
     "MarkedSet",
+    "Networkd",
     "NftChain",
     "NftRule",
     "NftTable",
@@ -125,6 +126,16 @@ class BpfProgram:
     where: str
     name: str
     kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Networkd:
+    """systemd-networkd: whether it runs here, or only starts with the host; whether it takes away
+    routing rules that it did not make, by these files (none: by default)."""
+
+    is_running: bool
+    manages_foreign_rules: bool
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

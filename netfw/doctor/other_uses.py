@@ -20,6 +20,8 @@ ROUTING_PASSAGES = (
 )
 """When routing rules are asked."""
 _FROM_SOCKET = (Passage(Stage.SOCKET),)
+_TO_SERVERS = (Passage(Stage.INPUT, 99, "IPVS"), Passage(Stage.OUTPUT, -98, "IPVS"))
+"""When IPVS looks for a service: NF_IP_PRI_NAT_SRC - 1, NF_IP_PRI_NAT_DST + 2 (ip_vs_core.c)."""
 _TC_STAGES = {"ingress": Stage.INGRESS, "egress": Stage.EGRESS}
 
 
@@ -31,6 +33,7 @@ def other_uses(state: HostState) -> Iterator[MarkUse]:
     yield from _transforms(state)
     yield from _traffic_control(state)
     yield from _programs(state)
+    yield from _virtual_servers(state)
 
 
 def _routing(state: HostState) -> Iterator[MarkUse]:
@@ -102,3 +105,9 @@ def _programs(state: HostState) -> Iterator[MarkUse]:
         spot = Spot(System.BPF, None, one.where, one.name, text=f"{one.kind} {one.name}".strip())
         effect = MarkEffect.any_value(Word.PACKET, MAX_MARK, "eBPF: what it does is not known")
         yield MarkUse(spot, (Passage(side or Stage.SOCKET),), effects=(effect,))
+
+
+def _virtual_servers(state: HostState) -> Iterator[MarkUse]:
+    for mark in state.virtual_servers:
+        spot = Spot(System.IPVS, None, "service", f"FWM {mark}", text=f"ipvsadm: FWM {mark}")
+        yield MarkUse(spot, _TO_SERVERS, (MarkTest(Word.PACKET, MAX_MARK, mark),))

@@ -21,6 +21,7 @@ class System(Enum):
     """A tunnel or WireGuard, whose outer packets get a mark."""
     XFRM = "xfrm"
     CONNTRACK = "conntrack"
+    IPVS = "IPVS"
     QUEUE = "NFQUEUE"
     TC = "tc"
     BPF = "eBPF"

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from netfw.doctor.host_state import HeldRules, HostState
+from netfw.doctor.findings.mark_never_set import unset_marks
+from netfw.doctor.host_state import HeldRules, HostState, Neighbour
 from netfw.doctor.observed import (
     BpfProgram,
     Link,
@@ -25,7 +26,6 @@ from netfw.doctor.observed import (
 )
 from netfw.errors import CapabilityError, HostError, NetfwError
 from netfw.facts.marked_sets import parse_marked_sets
-from netfw.facts.nft_tables import parse_nft_table
 from netfw.facts.queue_readers import parse_netlink_sockets, parse_queue_readers
 from netfw.host.ipsets import saved_sets
 from netfw.host.live_facts import LiveFacts, read_facts
@@ -33,16 +33,16 @@ from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_rules import read_every_rule
 from netfw.host.namespace import Namespace
 from netfw.host.netlink import NETLINK_NETFILTER
-from netfw.host.nft_extensions import read_extensions
 from netfw.host.observe_connections import read_connections
+from netfw.host.observe_neighbours import read_neighbours
 from netfw.host.observe_programs import read_programs
 from netfw.host.observe_routing import read_links, read_routing_rules
+from netfw.host.observe_services import read_marked_services, read_networkd
 from netfw.host.observe_sockets import Programs, read_sockets
+from netfw.host.observe_tables import read_native_tables
 from netfw.host.observe_traffic_control import read_traffic_control
 from netfw.host.observe_transforms import read_transforms
-from netfw.host.run import run
 from netfw.host.sysctl import read_settings
-from netfw.host.trace_table import TABLE as TRACE_TABLE
 from netfw.ir.names import Backend, Family
 from netfw.traverse.hooks import SECURITY_PRIORITY
 
@@ -65,6 +65,7 @@ _INTERFACE_SETTINGS = {
 }
 
 _NO_SOCKETS: tuple[tuple[Socket, ...], tuple[NotRead, ...]] = ((), ())
+_NO_NEIGHBOURS: tuple[tuple[Neighbour, ...], tuple[NotRead, ...]] = ((), ())
 _NO_PROGRAMS: tuple[tuple[BpfProgram, ...], tuple[NotRead, ...]] = ((), ())
 
 
@@ -102,7 +103,7 @@ def read_state(namespace: LiveNamespace) -> HostState:
         for backend, ruleset in live.rulesets.items()
     )
     tables: tuple[NftTable, ...] = reader.attempt(
-        "native nftables", lambda: _read_tables(entered, everything.native), ()
+        "native nftables", lambda: read_native_tables(entered, everything.native), ()
     )
     routes = {}
     for family in Family:
@@ -138,40 +139,21 @@ def read_state(namespace: LiveNamespace) -> HostState:
         reader.attempt("tc", lambda: read_traffic_control(namespace, links), ()),
         bpf,
         reader.attempt("ipset", lambda: _read_sets(entered), ()),
+        reader.attempt("systemd-networkd", lambda: read_networkd(namespace), None),
+        reader.attempt("IPVS", lambda: read_marked_services(namespace), ()),
     )
+    neighbours, without = reader.attempt(
+        "other namespaces",
+        lambda: read_neighbours(namespace, lambda: any(unset_marks(state))),
+        _NO_NEIGHBOURS,
+    )
+    reader.not_read += without
     reader.not_read += _legacy_arptables(namespace)
-    return replace(state, not_read=tuple(reader.not_read))
+    return replace(state, neighbours=neighbours, not_read=tuple(reader.not_read))
 
 
 def _read_facts(namespace: LiveNamespace, family: Family) -> LiveFacts | None:
     return read_facts(namespace, family)
-
-
-def _read_tables(
-    entered: Namespace | None, names: tuple[tuple[str, str], ...]
-) -> tuple[NftTable, ...]:
-    found = []
-    for family, name in names:
-        if (family, name) == ("inet", TRACE_TABLE):
-            # netfw's own, of a trace that runs: it changes nothing, and is gone in a moment
-            continue
-        listed = run(["nft", "-j", "list", "table", family, name], namespace=entered)
-        text = run(["nft", "-a", "list", "table", family, name], namespace=entered)
-        what = f"nft list table {family} {name}"
-        found.append(parse_nft_table(listed.stdout, text.stdout, what))
-    if any(table.has_extensions for table in found):
-        extensions = read_extensions(entered)
-        found = [
-            table.with_extensions(
-                {
-                    handle: of
-                    for (family, name, handle), of in extensions.items()
-                    if (family, name) == (table.family, table.name)
-                }
-            )
-            for table in found
-        ]
-    return tuple(found)
 
 
 def _settings(interfaces: tuple[str, ...]) -> list[str]:

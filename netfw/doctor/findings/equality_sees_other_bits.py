@@ -71,7 +71,11 @@ def _finding(reader: MarkUse, value: int, meddler: MarkUse, bits: int) -> Findin
         f"{bits:#x} before it",
         (reader.spot, meddler.spot),
         f"a packet that comes by both has {value | bits:#x}, which is not {value:#x}",
-        (f"compare the bits that are meant: {where} {value:#x}/{~bits & MAX_MARK:#x}",),
+        (
+            f"give IPVS the whole word: take {bits:#x} off before, or set {value:#x} behind it"
+            if reader.spot.system is System.IPVS
+            else f"compare the bits that are meant: {where} {value:#x}/{~bits & MAX_MARK:#x}",
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from netfw.doctor.asked import given_by, shares_way
 from netfw.doctor.finding import Finding, Severity
@@ -32,8 +33,23 @@ the program have the capability.
 """
 
 
+class Unset(NamedTuple):
+    """A test for ``bits`` of which some are ``missing``, and the reader that asks it."""
+
+    reader: MarkUse
+    test: MarkTest
+    bits: int
+    missing: int
+
+
 def find(state: HostState) -> Iterator[Finding]:
     """Each reader of such bits once, routing rules first."""
+    for one in unset_marks(state):
+        yield _finding(state, *one)
+
+
+def unset_marks(state: HostState) -> Iterator[Unset]:
+    """Each test for bits that nothing on its way sets, once for the same bits."""
     readers = sorted(state.uses, key=lambda use: not use.spot.chain.startswith("preference"))
     seen: set[tuple[Word, int]] = set()
     writers = {word: _writers(state, word) for word in Word}
@@ -49,7 +65,7 @@ def find(state: HostState) -> Iterator[Finding]:
             missing = bits & ~_given(others, reader)
             if missing:
                 seen.add((test.word, bits))
-                yield _finding(state, reader, test, bits, missing)
+                yield Unset(reader, test, bits, missing)
 
 
 _Writers = tuple[int, Mapping[frozenset[Stage], tuple[MarkUse, int]]]
