@@ -23,6 +23,7 @@ def test_every_finding_explains_itself() -> None:
         assert kind.TITLE
         assert "\n" not in kind.TITLE
         assert len(kind.EXPLANATION) > 150, code
+        assert callable(kind.probe)
 
 
 def test_an_inverted_mask() -> None:

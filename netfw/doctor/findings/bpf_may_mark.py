@@ -9,6 +9,7 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.place import System
+from netfw.doctor.probing import NoProbing
 
 CODE = "bpf-may-mark"
 TITLE = "an eBPF program sees packets before a rule asks for their mark"
@@ -77,3 +78,8 @@ def _finding(programs: list[MarkUse], reader: MarkUse) -> Finding:
             f"0x0/{asked_by(reader, Word.PACKET):#x}",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("programs of eBPF are not copied into a twin")

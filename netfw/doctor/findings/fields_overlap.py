@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netfw.doctor.asked import RULES, can_meet, goes_from
+from netfw.doctor.asked import RULES, can_meet, effects_on, goes_from, set_by
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.findings.mark_of_others_decides import owner_of
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkEffect, MarkUse, Word
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import rule_at
+from netfw.doctor.symptoms import BitsLost
 from netfw.ir.mark import MAX_MARK
 
 CODE = "fields-overlap"
@@ -131,3 +135,18 @@ def _finding(
         f"a packet that comes by both has no {lost:#x} any more when {reader.spot} is asked",
         ("give one of both other bits, wherever they are written and read (netfw doctor --free)",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that has the bits and comes by the guilty rule."""
+    guilty, before, reader = finding.evidence
+    use, first, asking = (state.use_at(spot) for spot in finding.evidence)
+    if use is None or first is None or asking is None:
+        return NoProbing("its rules are not there any more")
+    lost = 0
+    for effect in effects_on(use, Word.PACKET):
+        lost |= effect.clears & set_by(first, Word.PACKET) & _needed(asking, Word.PACKET)
+    if not lost:
+        return NoProbing("it is about the connection mark, and trace events carry the packet's")
+    wanted = Wanted(finding.evidence, rule_at(state, reader))
+    return Probing(conversations(state, wanted), BitsLost(guilty, lost, reader))

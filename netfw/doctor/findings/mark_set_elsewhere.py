@@ -11,6 +11,7 @@ from netfw.doctor.findings.mark_never_set import Unset, unset_marks
 from netfw.doctor.host_state import HostState, Neighbour
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.place import Stage
+from netfw.doctor.probing import NoProbing
 
 CODE = "mark-set-elsewhere"
 TITLE = "a mark is set in another network namespace, and taken off on the way here"
@@ -68,3 +69,8 @@ def _finding(one: Unset, neighbour: Neighbour, writer: MarkUse) -> Finding:
             f"-j MARK --set-xmark {one.bits:#x}/{one.test.mask:#x}",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("the other namespace is not in a twin; mark-never-set has a packet for this")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.observed import Networkd, RoutingRule
+from netfw.doctor.probing import NoProbing
 from netfw.doctor.steering import spot_of
 
 CODE = "networkd-removes-rules"
@@ -55,3 +56,8 @@ def _finding(networkd: Networkd, foreign: list[RoutingRule]) -> Finding:
             f"printf '[Network]\\nManageForeignRoutingPolicyRules=no\\n' > {_FILE}",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("systemd-networkd is not in a twin, and it would have to start again")

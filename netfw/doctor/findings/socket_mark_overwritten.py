@@ -11,7 +11,10 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkTest, MarkUse, Word
 from netfw.doctor.place import Stage, System
-from netfw.doctor.steering import keeps_its_way
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import keeps_its_way, rule_at
+from netfw.doctor.symptoms import BitsLost
 from netfw.ir.mark import MAX_MARK
 from netfw.ir.match import ProtocolMatch
 from netfw.ir.protocols import TCP, UDP
@@ -121,3 +124,17 @@ def _finding(writer: MarkUse, socket: MarkUse, reader: MarkUse, mark: int, after
         "others'",
         (f"leave marked packets out: add {guard} to the rule",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet with the socket's mark that comes by the guilty rule."""
+    guilty, socket, reader = finding.evidence
+    use, begun = state.use_at(guilty), state.use_at(socket)
+    if use is None or begun is None:
+        return NoProbing("its rules or sockets are not there any more")
+    mark = begun.effects[0].xor
+    lost = mark & ~(_after(use, mark) or 0)
+    if not lost:
+        return NoProbing("the packet keeps the bits that it has, and gets others besides")
+    wanted = Wanted((guilty,), rule_at(state, reader), mark=mark)
+    return Probing(conversations(state, wanted), BitsLost(guilty, lost, reader))

@@ -9,6 +9,7 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.place import Stage, System
+from netfw.doctor.probing import NoProbing
 
 CODE = "tc-before-rules"
 TITLE = "tc classifies what comes in by a mark that rules set later"
@@ -76,3 +77,8 @@ def _finding(reader: MarkUse, writer: MarkUse, bits: int) -> Finding:
             f"iptables -t mangle -A POSTROUTING -j CONNMARK --save-mark --mask {bits:#x}",
         ),
     )
+
+
+def probe(finding: Finding, state: HostState) -> NoProbing:
+    """No packet shows it."""
+    return NoProbing("filters of tc are not copied into a twin")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netfw.doctor.asked import BEGINNERS, RULES, goes_from, wiped_between
+from netfw.doctor.asked import BEGINNERS, RULES, begins_with, goes_from, wiped_between
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkTest, MarkUse, Word
 from netfw.doctor.place import System
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.steering import rule_at
+from netfw.doctor.symptoms import Matched
 from netfw.ir.mark import MAX_MARK
 
 CODE = "whole-mark-in-field"
@@ -97,3 +101,14 @@ def _finding(
         f"packets with {value:#x} are treated as if they had been marked for {reader.spot}",
         ("give one of both another number, wherever it is written and read",),
     )
+
+
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that gets the whole mark and comes by the reader."""
+    reader, spot, _ = finding.evidence
+    writer = state.use_at(spot)
+    if writer is None:
+        return NoProbing("its rules are not there any more")
+    value = next(effect.xor for effect in writer.effects if effect.is_whole and effect.xor)
+    wanted = Wanted((reader, spot), rule_at(state, reader), mark=begins_with(writer))
+    return Probing(conversations(state, wanted), Matched(reader, value))
