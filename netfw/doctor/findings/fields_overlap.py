@@ -139,7 +139,7 @@ def _finding(
 
 def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
     """A packet that has the bits and comes by the guilty rule."""
-    guilty, before, reader = finding.evidence
+    guilty, _, reader = finding.evidence
     use, first, asking = (state.use_at(spot) for spot in finding.evidence)
     if use is None or first is None or asking is None:
         return NoProbing("its rules are not there any more")
