@@ -36,6 +36,8 @@ def diagnosis_lines(
         yield ""
     for each in found.not_read:
         yield f"not read: {each}"
+    for said in found.not_compared:
+        yield from _labelled("not compared with others", said, indent="")
     if shown is not None:
         yield from summary_lines(shown)
     yield _summary(found, glyphs)
@@ -69,9 +71,9 @@ def _listing(spot: Spot) -> str:
     return f"{spot.system}-save".replace("ip", family, 1)
 
 
-def _labelled(label: str, text: str) -> list[str]:
+def _labelled(label: str, text: str, indent: str = "  ") -> list[str]:
     return textwrap.wrap(
-        f"  {label}: {text}",
+        f"{indent}{label}: {text}",
         _WIDTH,
         subsequent_indent="    ",
         break_long_words=False,
@@ -112,6 +114,7 @@ def _data(found: Diagnosis) -> dict[str, Any]:
         "warnings": found.count(Severity.WARNING),
         "looked_for": list(found.codes),
         "not_read": [{"what": each.what, "why": each.why} for each in found.not_read],
+        "not_compared": list(found.not_compared),
         "findings": [
             {
                 "code": finding.code,

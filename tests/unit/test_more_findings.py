@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from netfw.doctor.diagnosis import diagnose
 from netfw.doctor.findings import FINDINGS
 from netfw.doctor.observed import NftChain, NftRule, NftTable
 from netfw.ir.net import Net
@@ -117,3 +118,6 @@ def test_one_of_thousands_of_rules_is_found_and_the_first_of_its_kind_stands_for
     lines.append("filter FORWARD -m mark --mark 0x10/0xff -j ACCEPT")
     (one,) = found(host("\n".join(lines)), "mark-overwritten")
     assert one.evidence[0].number == 1501
+    (said,) = diagnose(host("\n".join(lines))).not_compared
+    assert said.startswith("1,499 of 1,501 rules that write the packet mark")
+    assert not diagnose(host("\n".join(lines[-300:]))).not_compared
