@@ -16,6 +16,7 @@ from netfw.doctor.probe_packets import Wanted, conversations
 from netfw.doctor.probing import Conversation, Turn
 from netfw.doctor.steering import (
     bits_of,
+    comes_back_by,
     is_ordinary,
     leaves_by,
     may_obey,
@@ -25,6 +26,7 @@ from netfw.doctor.steering import (
 )
 from netfw.ir.match import InterfaceMatch
 from netfw.ir.match_header import Way
+from netfw.traverse.routing_tables import TableRoute
 
 
 def unmarked_ways_back(state: HostState) -> Iterator[tuple[RoutingRule, MarkUse, str]]:
@@ -87,3 +89,18 @@ def asked_from_afar(
         for each in conversations(state, wanted)
         if each.packet.in_interface == comes_by(writer) and each.packet.protocol == protocol
     )
+
+
+def other_way(state: HostState, one: RoutingRule, route: TableRoute) -> str | None:
+    """The interface that a check of the way back names without the mark, instead of that of a
+    route by which marked packets leave; None where it is the same."""
+    assert one.rule.mark is not None
+    mark = one.rule.mark.value & one.rule.mark.mask
+    sample = sample_of(route)
+    marked = leaves_by(state, one.rule.family, sample, mark)
+    if marked is None or marked.interface != route.interface:
+        return None
+    back = comes_back_by(state, one.rule.family, sample, route.interface, 0)
+    if back is None:
+        return "no interface"
+    return None if back.interface == route.interface else back.interface

@@ -8,11 +8,12 @@ from netfw.doctor.asked import RULES
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
-from netfw.doctor.place import Stage
+from netfw.doctor.place import WAYS, Stage
 from netfw.doctor.probe_packets import Wanted, conversations
 from netfw.doctor.probing import NoProbing, Probing
 from netfw.doctor.spot_conditions import stages_at
 from netfw.doctor.symptoms import BitsLost
+from netfw.ir.match import ConnmarkMatch, MarkMatch
 
 CODE = "mark-toggled"
 TITLE = "a mark's bits are turned over where they are meant to be set"
@@ -37,6 +38,39 @@ def find(state: HostState) -> Iterator[Finding]:
                 is_mistake = bool(masked) and effect.xor & masked != effect.xor
                 if is_mistake and not effect.mixed and not effect.opaque and effect.keep:
                     yield _finding(use, effect.toggles, effect.xor, masked, word)
+                elif not masked and not _is_asked(use, effect.toggles, word):
+                    twice = _twice(use)
+                    if twice is not None:
+                        yield _turned_twice(use, effect.toggles, word, *twice)
+
+
+def _is_asked(use: MarkUse, bits: int, word: Word) -> bool:
+    """Whether the rule or its callers ask for the bits first, and so know how they are."""
+    tests = [one for one in use.tests if one.word is word]
+    asked = [one for one in use.calls if isinstance(one, MarkMatch | ConnmarkMatch)]
+    return any(one.mask & bits for one in tests) or any(one.mark.mask & bits for one in asked)
+
+
+def _twice(use: MarkUse) -> tuple[Stage, Stage] | None:
+    """Two hooks at which one packet may come by the rule."""
+    stages = list(dict.fromkeys(where.stage for where in use.passages))
+    for way in WAYS.values():
+        both = [stage for stage in way if stage in stages]
+        if len(both) > 1:
+            return both[0], both[1]
+    return None
+
+
+def _turned_twice(use: MarkUse, bits: int, word: Word, first: Stage, second: Stage) -> Finding:
+    return Finding(
+        CODE,
+        Severity.WARNING,
+        f"{use.spot} turns the bits {bits:#x} of the {word} over, and one packet may come by it "
+        f"at {first} and at {second}",
+        (use.spot,),
+        f"a packet that comes by at both has {bits:#x} as it was before",
+        (f"set them: --or-mark {bits:#x}",),
+    )
 
 
 def _finding(use: MarkUse, bits: int, value: int, mask: int, word: Word) -> Finding:

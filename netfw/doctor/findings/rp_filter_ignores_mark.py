@@ -11,18 +11,15 @@ from netfw.doctor.place import Spot, System, Way
 from netfw.doctor.probe_packets import Wanted, conversations
 from netfw.doctor.probing import NoProbing, Probing, Turn
 from netfw.doctor.steering import (
-    comes_back_by,
     is_ordinary,
-    leaves_by,
     rule_at,
-    sample_of,
     spot_of,
     steering_rules,
     tables_of,
 )
 from netfw.doctor.symptoms import GoneAtRouting
+from netfw.doctor.way_back import other_way
 from netfw.ir.names import Family
-from netfw.traverse.routing_tables import TableRoute
 
 CODE = "rp-filter-ignores-mark"
 TITLE = "rp_filter drops the answers to marked packets, since src_valid_mark is 0"
@@ -50,7 +47,7 @@ def find(state: HostState) -> Iterator[Finding]:
                 name = route.interface
                 if name in seen or not is_ordinary(route) or not _is_strict(state, name):
                     continue
-                other = _other_way(state, one, route)
+                other = other_way(state, one, route)
                 if other is not None:
                     seen.add(name)
                     yield _finding(state, one, name, other)
@@ -60,20 +57,6 @@ def _is_strict(state: HostState, interface: str) -> bool:
     strict = max(state.interface_setting(Family.IPV4, interface, "rp_filter"))
     asks_mark = max(state.interface_setting(Family.IPV4, interface, "src_valid_mark"))
     return strict == 1 and not asks_mark
-
-
-def _other_way(state: HostState, one: RoutingRule, route: TableRoute) -> str | None:
-    """The interface that the check names instead of the one by which marked packets leave."""
-    assert one.rule.mark is not None
-    mark = one.rule.mark.value & one.rule.mark.mask
-    sample = sample_of(route)
-    marked = leaves_by(state, Family.IPV4, sample, mark)
-    if marked is None or marked.interface != route.interface:
-        return None
-    back = comes_back_by(state, Family.IPV4, sample, route.interface, 0)
-    if back is None:
-        return "no interface"
-    return None if back.interface == route.interface else back.interface
 
 
 def _finding(state: HostState, one: RoutingRule, interface: str, other: str) -> Finding:
