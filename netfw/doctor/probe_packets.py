@@ -46,6 +46,11 @@ _FAR = {
     Family.IPV4: parse_address("198.51.100.1")[1],
     Family.IPV6: parse_address("2001:db8:ffff::1")[1],
 }
+_NEIGHBOURS = {
+    Family.IPV4: parse_address("192.0.2.0")[1],
+    Family.IPV6: parse_address("2001:db8:fffe::")[1],
+}
+"""Where those are that a bridge connects, if nobody says so."""
 _PORT = 33434
 """Where nothing listens (traceroute's first)."""
 _ECHO = {Family.IPV4: 8, Family.IPV6: 128}
@@ -98,6 +103,21 @@ def conversations(
         if count <= 1:
             break
     return ()
+
+
+def bridged_conversations(state: HostState, spot: Spot, bridge: str) -> tuple[Conversation, ...]:
+    """Some packets that a rule is for, as a bridge passes them from port to port."""
+    ports = [link.name for link in state.links if link.master == bridge and link.is_up]
+    wanted, conditions = Wanted((spot,)), conditions_at(state, spot)
+    found = []
+    for family in _families(wanted, conditions):
+        choice = _Choice(state, wanted, family, conditions)
+        source, destination = (
+            next(iter(choice.asked(side)), _NEIGHBOURS[family] | number)
+            for number, side in enumerate((Side.SOURCE, Side.DESTINATION), start=1)
+        )
+        found += [*choice.between([(port, source, destination) for port in ports])]
+    return tuple(Conversation(packet) for packet in found[:_MOST])
 
 
 def _packets(state: HostState, wanted: Wanted) -> Iterator[Packet]:
@@ -164,6 +184,10 @@ class _Choice:
             return
         else:
             ends = list(self._coming_in(to_host=way is Way.TO_HOST))
+        yield from self.between(ends)
+
+    def between(self, ends: Sequence[tuple[str, int, int]]) -> Iterator[Packet]:
+        """Packets that come in by an interface, from a source, to a destination."""
         shapes = list(self._shapes())
         for (came_by, source, destination), shape in _diagonal(ends, shapes):
             packet = replace(
@@ -188,7 +212,7 @@ class _Choice:
             ):
                 continue
             near = [_FAR[self._family]] if self._wanted.is_afar else [*self._neighbours(mine)][:1]
-            sources = self._asked(Side.SOURCE) or near
+            sources = self.asked(Side.SOURCE) or near
             destinations = (
                 [address for address, _ in mine]
                 if to_host
@@ -205,7 +229,7 @@ class _Choice:
             if route is None or not is_ordinary(route):
                 continue
             mine = self._links.get(route.interface, [])
-            asked = [one for one in self._asked(Side.SOURCE) if one in self._own]
+            asked = [one for one in self.asked(Side.SOURCE) if one in self._own]
             for source in asked or [one for one, _ in mine][:1]:
                 yield "", source, destination
         if not any(self._links.values()):
@@ -227,7 +251,7 @@ class _Choice:
         fits = all(one.covers(route.interface) is not one.negate for one in outs)
         return is_ordinary(route) and fits and not is_back
 
-    def _asked(self, side: Side) -> list[int]:
+    def asked(self, side: Side) -> list[int]:
         """An address of each network that the conditions name."""
         nets = [
             one.net
@@ -242,7 +266,7 @@ class _Choice:
     def _destinations(self) -> list[int]:
         if self._wanted.to is not None:
             return [self._wanted.to]
-        asked = self._asked(Side.DESTINATION)
+        asked = self.asked(Side.DESTINATION)
         if asked:
             return asked
         found: list[int] = []

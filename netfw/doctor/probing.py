@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -17,6 +16,7 @@ class Turn(Enum):
 
     AGAIN = "a second packet of its connection"
     ANSWER = "the answer to it, as it comes back by the interface that it left by"
+    ANEW = "the first packet of another connection like it"
     OWN_ANSWER = "what this host answers by itself"
 
 
@@ -28,6 +28,8 @@ class Conversation:
 
     packet: Packet
     then: Turn | None = None
+    is_known: bool = False
+    """Whether its connection is one that the host has already, and the twin gets too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +42,52 @@ class Verdict:
     """Whether the packet came by what the finding is about."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was seen of one conversation.
+
+    ``packets`` are its own, at least the first, where not all of it may be ``unseen``; those that
+    were not sent, or of which no event came, are missing at the end. ``came_out`` is the interface
+    by which the last one left the twin (empty: it did not). ``further`` are packets that the host
+    made meanwhile, and ``collided`` the tunnels that had a packet to send by themselves.
+    """
+
+    packets: tuple[ObservedPacket, ...]
+    came_out: str = ""
+    further: tuple[ObservedPacket, ...] = ()
+    collided: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> ObservedPacket:
+        """The first one; there is none where all of it was unseen."""
+        return self.packets[0]
+
+
 class Symptom(Protocol):
     """What a finding does to packets, in such words that it can be looked for."""
 
-    def judge(self, seen: Sequence[ObservedPacket]) -> Verdict:
-        """Whether it is there. ``seen`` are the packets of one conversation, at least the first;
-        those that were not sent, or of which nothing was seen, are missing at the end."""
+    def judge(self, seen: Seen) -> Verdict:
+        """Whether it is there."""
+
+
+class Scene(Enum):
+    """What links are in the twin; by themselves packets go through cables alone."""
+
+    CABLES = "cables"
+    BRIDGES = "bridges"
+    TUNNELS = "tunnels"
 
 
 @dataclass(frozen=True, slots=True)
 class Probing:
-    """Conversations, of which one has to show the symptom, or ``every`` one that can."""
+    """Conversations, of which one has to show the symptom, or ``every`` one that can. With
+    ``unseen`` it may be that no event comes of a packet at all."""
 
     conversations: tuple[Conversation, ...]
     symptom: Symptom
     every: bool = False
+    scene: Scene = Scene.CABLES
+    unseen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

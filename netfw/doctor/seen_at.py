@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from netfw.doctor.place import Spot, System
+from netfw.doctor.probing import Seen, Verdict
 from netfw.traverse.observed import ObservedPacket, ObservedStep, RoutingSeen
 
 _BACKENDS = {
@@ -89,3 +90,16 @@ def how_it_ended(packets: Iterable[ObservedPacket]) -> str:
     """Where the last of some packets ended, and with which mark."""
     seen = list(packets)
     return f"{seen[-1].ending}, mark {seen[-1].mark:#x}" if seen else "nothing was seen of it"
+
+
+def not_there(seen: Seen, spot: Spot) -> Verdict:
+    """What is to be said of a packet that did not come by, or was not taken."""
+    what = "asked for it" if spot.system is System.ROUTING else "taken by it"
+    said = f"it was not {what} ({spot}): {how_it_ended([seen.first])}"
+    return Verdict(False, said, is_about_it=False)
+
+
+def at(spot: Spot, asked: Met) -> str:
+    """How a packet met a rule, in words."""
+    did = "took it" if asked.matched else "did not take it"
+    return f"{spot} {did}, with mark {asked.mark:#x}"

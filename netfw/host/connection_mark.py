@@ -20,11 +20,12 @@ from netfw.host.netlink import (
 from netfw.ir.names import Family
 from netfw.traverse.packet import PORT_PROTOCOLS, Packet
 
-_GET = 1 << 8 | 1
+GET_CONNECTION = 1 << 8 | 1
+"""NFNL_SUBSYS_CTNETLINK and IPCTNL_MSG_CT_GET."""
 _NESTED = 0x8000
 _TUPLE, _MARK = 1, 8
 _ADDRESSES, _PROTOCOL = 1, 2
-_FAMILY = {Family.IPV4: 2, Family.IPV6: 10}
+FAMILY = {Family.IPV4: 2, Family.IPV6: 10}
 _IP = {Family.IPV4: (1, 2, 4), Family.IPV6: (3, 4, 16)}
 """Numbers of the attributes of source and destination, and an address' length in bytes."""
 _ICMP = {Family.IPV4: (4, 5, 6), Family.IPV6: (7, 8, 9)}
@@ -41,7 +42,7 @@ class ConnectionMarks:
     def of(self, packet: Packet) -> int | None:
         """The mark of a packet's connection now; None where there is no entry, or nobody may
         know."""
-        message = request(_GET, 0, _FAMILY[packet.family], 0, _tuple(packet))
+        message = request(GET_CONNECTION, 0, FAMILY[packet.family], 0, tuple_of(packet))
         try:
             self._link.send(message)
             for kind, body in split(self._link.recv(65536)):
@@ -58,7 +59,8 @@ class ConnectionMarks:
         self._link.close()
 
 
-def _tuple(packet: Packet) -> bytes:
+def tuple_of(packet: Packet) -> bytes:
+    """The attribute by which a packet's connection is asked for."""
     source, destination, size = _IP[packet.family]
     addresses = attribute(source, packet.source.to_bytes(size, "big"))
     addresses += attribute(destination, packet.destination.to_bytes(size, "big"))

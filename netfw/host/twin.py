@@ -16,6 +16,7 @@ from netfw.host.live_namespace import LiveNamespace
 from netfw.host.namespace import Namespace
 from netfw.host.rtnetlink import RoutingCopy
 from netfw.host.run import run
+from netfw.host.twin_devices import is_made, make_devices
 from netfw.host.twin_links import HostLink, bring_up, make_links, read_links
 from netfw.host.twin_rules import copy_rules
 from netfw.host.twin_settings import copy_settings, keep_quiet, write_settings
@@ -33,12 +34,19 @@ class Twin:
     """The copy of a host as it was at one moment; a context manager.
 
     ``settings`` are paths of sysctls, below /proc/sys, that are copied besides those that say
-    which way packets go. ``lacking`` is what could not be copied. Raises HostError where the host
+    which way packets go. Links of ``kinds`` (bridges, tunnels) are made as what they are, all
+    others as cables. ``lacking`` is what could not be copied. Raises HostError where the host
     cannot be read, and CapabilityError where no namespace can be made.
     """
 
-    def __init__(self, host: LiveNamespace, settings: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        host: LiveNamespace,
+        settings: Iterable[str] = (),
+        kinds: frozenset[str] = frozenset(),
+    ) -> None:
         self._stack = ExitStack()
+        self._kinds = kinds
         try:
             self.namespace = self._stack.enter_context(Namespace("twin"))
             self.outside = self._stack.enter_context(Namespace("outside"))
@@ -59,9 +67,12 @@ class Twin:
         self.links = {link.name: link for link in links}
         self.cables, lacking = make_links(links, self.namespace, self.outside)
         lacking += seen_before
+        self.devices, undone = make_devices(host, links, self.cables, self.namespace, self._kinds)
+        """Links that are no cables, by name: their numbers."""
+        lacking = [one for one in lacking if not is_made(one, links, self.devices)] + undone
         names = [link.name for link in links]
         lacking += copy_settings(host, self.namespace, names, settings)
-        keep_quiet(self.namespace, self.cables)
+        keep_quiet(self.namespace, (*self.cables, *self.devices))
         bring_up(links, self.cables, self.namespace, self.outside)
         lacking += self._copy_routing(host, links)
         lacking += copy_rules(host, self.namespace, self.view)
@@ -76,6 +87,9 @@ class Twin:
             link.index: self.cables[link.name].index for link in links if link.name in self.cables
         }
         indexes |= {link.index: 1 for link in links if link.is_loopback}
+        indexes |= {
+            link.index: self.devices[link.name] for link in links if link.name in self.devices
+        }
         with RoutingCopy(host, self.namespace, indexes) as copy:
             copy.copy()
         lacking = []
@@ -95,6 +109,16 @@ class Twin:
                 for name, address in sorted(missing)
             ]
         return lacking
+
+    @property
+    def bridges(self) -> frozenset[str]:
+        """Its bridges, where it has some."""
+        return frozenset(name for name in self.devices if self.links[name].kind == "bridge")
+
+    @property
+    def bridged(self) -> frozenset[str]:
+        """The ports of its bridges."""
+        return frozenset(name for name, link in self.links.items() if link.master in self.devices)
 
     def doubts(self, family: Family, *interfaces: str) -> tuple[str, ...]:
         """What is lacking on the way of a packet that passes these interfaces."""

@@ -31,6 +31,8 @@ from netfw.traverse.packet import Packet
 
 _NEIGHBOUR_MAC = bytes.fromhex("0200000000fe")
 """Who packets come from in a twin (locally administered)."""
+_SOMEBODY_MAC = bytes.fromhex("0200000000fd")
+"""Whom a bridge does not know: it passes the frame on to all other ports."""
 NEIGHBOUR = int.from_bytes(_NEIGHBOUR_MAC, "big")
 _END_TYPE = 0x88B5
 """For experiments (IEEE 802, local experimental Ethertype 1)."""
@@ -95,11 +97,13 @@ class TwinStage:
                 sender = self._senders[""] = LocalSender(self._twin.namespace, self._family)
             sender.send(data, packet.destination, packet.mark)
             return
-        self._emit(packet.in_interface, ETHER_TYPE[self._family] + data)
+        is_passed_on = packet.in_interface in self._twin.bridged
+        frame = ETHER_TYPE[self._family] + data
+        self._emit(packet.in_interface, frame, _SOMEBODY_MAC if is_passed_on else b"")
 
-    def _emit(self, interface: str, frame: bytes) -> None:
+    def _emit(self, interface: str, frame: bytes, to: bytes = b"") -> None:
         cable = self._cables[interface]
-        near = bytes.fromhex(cable.mac.replace(":", ""))
+        near = to or bytes.fromhex(cable.mac.replace(":", ""))
         self._outside.sendto(near + _NEIGHBOUR_MAC + frame, (cable.far_interface, 0))
 
     def _come_to_rest(self, interfaces: Iterable[str]) -> None:

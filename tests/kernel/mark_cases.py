@@ -37,8 +37,6 @@ class MarkCase:
     namespace: str = "r"
     broken_at: str = ""
     repaired_at: str | None = "# FIX"
-    shown: str = "shown"
-    """What ``netfw doctor --probe`` says of it."""
 
 
 MARK_CASES = (
@@ -57,7 +55,7 @@ MARK_CASES = (
     MarkCase("10-rp-filter-needs-src-valid-mark", "rp-filter-ignores-mark", ("src_valid_mark",)),
     MarkCase("12-overlapping-bit-accepts", "mark-of-others-decides", ("KUBE-NWPLCY-TAIL",), "h"),
     MarkCase("14-mark-lost-across-netns", "mark-never-set", ("fwmark", "preference 500")),
-    MarkCase("15-tunnel-outer-inherits-mark", "tunnel-keeps-mark", ("vx0",), shown="not probed"),
+    MarkCase("15-tunnel-outer-inherits-mark", "tunnel-keeps-mark", ("vx0",)),
     MarkCase("17-ip-rule-priority", "ip-rule-shadowed", ("preference 40000",)),
     MarkCase("18-legacy-and-nft-both-loaded", "mark-overwritten", ("legacy", "PREROUTING")),
     MarkCase("19-decimal-hex-octal", "digit-twins", ("0x2710", "0x10000")),
@@ -66,7 +64,6 @@ MARK_CASES = (
         "stale-connection-marks",
         ("0x2",),
         broken_at="# FIX",
-        shown="not probed",
     ),
     MarkCase(
         "23-accepted-socket-unmarked",
@@ -79,7 +76,6 @@ MARK_CASES = (
         "bridged-unseen",
         ("FORWARD", "br0"),
         "s",
-        shown="not probed",
     ),
     MarkCase("27-early-accept-skips-mark-rule", "mark-rule-unreached", ("fw", "ACCEPT")),
     MarkCase("30-so-mark-eperm", "mark-never-set", ("preference 500",), repaired_at=None),

@@ -32,7 +32,7 @@ def main() -> int:
     print("|---|---|---|---|---|---|")
     for case in MARK_CASES:
         hit, shown, silent, besides = _case(case)
-        bad += (hit != "hit") + (shown != case.shown) + (silent == "false alarm")
+        bad += (hit != "hit") + (shown != "shown") + (silent == "false alarm")
         said = (case.name, f"`{case.code}`", hit, shown, silent, besides)
         print(f"| {' | '.join(said)} |", flush=True)
     print()

@@ -27,8 +27,7 @@ def test_the_fault_of_a_broken_host_is_named_and_shown(case: MarkCase, tmp_path:
         found = diagnosis(namespace, "--probe")
     those = findings_of(case, found)
     assert those, [(one["code"], one["problem"]) for one in found["findings"]]
-    assert [one["probe"]["outcome"] for one in those] == [case.shown] * len(those)
-    assert all(one["probe"]["packets"] for one in those if case.shown == "shown")
+    assert [one["probe"]["outcome"] for one in those] == ["shown"] * len(those), those
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import Link
 from netfw.doctor.place import Spot, Stage, System
-from netfw.doctor.probing import NoProbing
+from netfw.doctor.probe_packets import bridged_conversations
+from netfw.doctor.probing import NoProbing, Probing, Scene
+from netfw.doctor.way_symptoms import PassedUnseen
 from netfw.ir.match import InterfaceMatch, PhysdevMatch
 from netfw.ir.names import Family
 
@@ -97,6 +99,8 @@ def _finding(use: MarkUse, port: str, bridge: Link, family: Family, severity: Se
     )
 
 
-def probe(finding: Finding, state: HostState) -> NoProbing:
-    """No packet shows it."""
-    return NoProbing("a twin has no bridge: each interface is a cable of its own there")
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """Packets from port to port that the rule is for."""
+    spot, *_, device = finding.evidence
+    found = bridged_conversations(state, spot, device.table)
+    return Probing(found, PassedUnseen(spot), scene=Scene.BRIDGES, unseen=True)

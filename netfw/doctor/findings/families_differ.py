@@ -21,7 +21,7 @@ from netfw.doctor.steering import (
     steering_rules,
     tables_of,
 )
-from netfw.doctor.symptoms import LeftByDefault
+from netfw.doctor.way_symptoms import LeftByDefault
 from netfw.ir.names import Family
 from netfw.ir.routing import MAIN_TABLE
 

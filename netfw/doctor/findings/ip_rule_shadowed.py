@@ -11,7 +11,7 @@ from netfw.doctor.observed import RoutingRule
 from netfw.doctor.probe_packets import Wanted, conversations
 from netfw.doctor.probing import NoProbing, Probing
 from netfw.doctor.steering import bits_of, covers, may_obey, routes_of, rule_at, spot_of
-from netfw.doctor.symptoms import RoutedBefore
+from netfw.doctor.way_symptoms import RoutedBefore
 from netfw.traverse.routing_tables import REFUSING, RouteKind, TableRoute, TableRule
 
 CODE = "ip-rule-shadowed"

@@ -11,7 +11,7 @@ from netfw.doctor.observed import RoutingRule
 from netfw.doctor.probe_packets import Wanted, conversations
 from netfw.doctor.probing import NoProbing, Probing
 from netfw.doctor.steering import bits_of, rule_at, spot_of, steering_rules
-from netfw.doctor.symptoms import RoutedBefore
+from netfw.doctor.way_symptoms import RoutedBefore
 
 CODE = "ip-rules-collide"
 TITLE = "two routing rules ask for the same bits and lead to different tables"

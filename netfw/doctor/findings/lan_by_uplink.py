@@ -27,7 +27,7 @@ from netfw.doctor.steering import (
     steering_rules,
     tables_of,
 )
-from netfw.doctor.symptoms import LeftElsewhere
+from netfw.doctor.way_symptoms import LeftElsewhere
 from netfw.ir.match import AddressMatch, InterfaceMatch, Side, Way
 from netfw.ir.names import Family
 from netfw.ir.routing import MAIN_TABLE

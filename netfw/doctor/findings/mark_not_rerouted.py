@@ -19,7 +19,7 @@ from netfw.doctor.steering import (
     spot_of,
     steering_rules,
 )
-from netfw.doctor.symptoms import NotRerouted
+from netfw.doctor.way_symptoms import NotRerouted
 
 CODE = "mark-not-rerouted"
 TITLE = "this host's packets are marked in OUTPUT, and not routed again"

@@ -11,8 +11,8 @@ from netfw.doctor.observed import RoutingRule
 from netfw.doctor.place import Spot, System
 from netfw.doctor.probing import NoProbing, Probing
 from netfw.doctor.steering import bits_of, rule_at, spot_of
-from netfw.doctor.symptoms import UnmarkedAnswer
 from netfw.doctor.way_back import asked_from_afar, comes_by, unmarked_ways_back
+from netfw.doctor.way_symptoms import UnmarkedAnswer
 from netfw.ir.names import Family
 from netfw.ir.protocols import ICMP, ICMPV6
 

@@ -24,7 +24,7 @@ from netfw.doctor.steering import (
     spot_of,
     steering_rules,
 )
-from netfw.doctor.symptoms import ForeignSource
+from netfw.doctor.way_symptoms import ForeignSource
 from netfw.ir.match import InterfaceMatch
 from netfw.ir.match_header import Way
 from netfw.ir.names import Family, TableName

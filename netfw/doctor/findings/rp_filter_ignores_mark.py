@@ -17,8 +17,8 @@ from netfw.doctor.steering import (
     steering_rules,
     tables_of,
 )
-from netfw.doctor.symptoms import GoneAtRouting
 from netfw.doctor.way_back import other_way
+from netfw.doctor.way_symptoms import GoneAtRouting
 from netfw.ir.names import Family
 
 CODE = "rp-filter-ignores-mark"

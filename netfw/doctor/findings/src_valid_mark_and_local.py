@@ -19,7 +19,7 @@ from netfw.doctor.steering import (
     spot_of,
     steering_rules,
 )
-from netfw.doctor.symptoms import GoneAtRouting
+from netfw.doctor.way_symptoms import GoneAtRouting
 from netfw.ir.names import Family
 from netfw.traverse.routing_tables import RouteKind
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from netfw.doctor.asked import effects_on, given_by
 from netfw.doctor.finding import Finding, Severity
@@ -10,8 +11,12 @@ from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import ConnectionMarks
 from netfw.doctor.place import Spot, System
-from netfw.doctor.probing import NoProbing
+from netfw.doctor.probing import Conversation, NoProbing, Probing, Turn
+from netfw.doctor.steering import leaves_by
+from netfw.doctor.symptoms import OldMarkBack
 from netfw.ir.mark import MAX_MARK
+from netfw.traverse.notation import NotationError, parse_packet
+from netfw.traverse.routing_tables import RouteKind
 
 CODE = "stale-connection-marks"
 TITLE = "connections keep a mark that no rule sets any more"
@@ -83,6 +88,23 @@ def _finding(one: ConnectionMarks, reader: MarkUse, writers: tuple[MarkUse, ...]
     )
 
 
-def probe(finding: Finding, state: HostState) -> NoProbing:
-    """No packet shows it."""
-    return NoProbing("a twin has none of the connections of its host")
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet of such a connection, and one of a new connection like it."""
+    connection, spot = finding.evidence[:2]
+    reader = state.use_at(spot)
+    one = next((one for one in state.connections if one.example in connection.text), None)
+    if reader is None or one is None:
+        return NoProbing("what it is about is not there any more")
+    if not any(effect.mixed for effect in effects_on(reader, Word.PACKET)):
+        return NoProbing("it is about the connection mark, and trace events carry the packet's")
+    try:
+        packet = parse_packet(one.example).packet
+    except NotationError:
+        return NoProbing("its connection is of a protocol that netfw cannot send")
+    route = leaves_by(state, one.family, packet.source, 0)
+    if route is None:
+        return NoProbing("nobody knows by which interface its packets come")
+    came_by = "" if route.kind is RouteKind.LOCAL else route.interface
+    packet = replace(packet, in_interface=came_by)
+    found = (Conversation(packet, Turn.ANEW, is_known=True),)
+    return Probing(found, OldMarkBack(spot, one.mark))

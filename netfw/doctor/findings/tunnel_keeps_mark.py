@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netfw.doctor.asked import asked_by, effects_on
+from netfw.doctor.asked import asked_by, effects_on, set_by
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import Link, RoutingRule
 from netfw.doctor.place import Spot, Stage, System
-from netfw.doctor.probing import NoProbing
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing, Scene
 from netfw.doctor.steering import (
     TUNNELS_THAT_KEEP_MARKS,
     bits_of,
     is_ordinary,
     may_obey,
     routes_of,
+    rule_at,
+    sample_of,
     spot_of,
     steering_rules,
+    tables_of,
 )
+from netfw.doctor.way_symptoms import CarrierTaken, WentRound
 from netfw.ir.match import InterfaceMatch
 from netfw.ir.match_header import Way
-from netfw.ir.names import TableName
+from netfw.ir.names import Family, TableName
 from netfw.ir.target import Masquerade, Snat
 
 CODE = "tunnel-keeps-mark"
@@ -37,6 +42,8 @@ the outer packet is masqueraded too.
 Take the mark off before the packet is wrapped: in mangle POSTROUTING, for what leaves by the
 tunnel.
 """
+_FEW = 3
+"""How many packets are enough: each takes its time, since carriers cannot be told apart."""
 
 
 def find(state: HostState) -> Iterator[Finding]:
@@ -125,6 +132,27 @@ def _translates(state: HostState, use: MarkUse) -> bool:
     return "masquerade" in use.spot.text or "snat" in use.spot.text
 
 
-def probe(finding: Finding, state: HostState) -> NoProbing:
-    """No packet shows it."""
-    return NoProbing("a twin has no tunnel: each interface is a cable of its own there")
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet with the mark that leaves by the tunnel, and the one that carries it."""
+    spot, device, *writers = finding.evidence
+    one = rule_at(state, spot)
+    if one is not None:
+        found = conversations(state, Wanted(tuple(writers), one))
+        symptom = WentRound(device.chain, bits_of(one))
+        return Probing(found[:_FEW], symptom, scene=Scene.TUNNELS)
+    reader = state.use_at(spot)
+    bits = 0 if reader is None else asked_by(reader, Word.PACKET)
+    setters = [use for use in state.writers(Word.PACKET) if set_by(use, Word.PACKET) & bits]
+    inside = [
+        sample_of(route)
+        for routes in tables_of(state, spot.family or Family.IPV4).routes.values()
+        for route in routes
+        if route.interface == device.chain and is_ordinary(route)
+    ]
+    found = tuple(
+        conversation
+        for use in setters[:_FEW]
+        for to in (*inside[:_FEW], None)
+        for conversation in conversations(state, Wanted((use.spot,), to=to))[:_FEW]
+    )
+    return Probing(found, CarrierTaken(spot, bits), scene=Scene.TUNNELS)
