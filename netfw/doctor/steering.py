@@ -66,15 +66,17 @@ def may_obey(use: MarkUse, one: RoutingRule) -> bool:
     mark = one.rule.mark
     if mark is None or use.spot.family not in (None, one.rule.family):
         return False
-    of_family = AddressMatch(Side.SOURCE, Net.everything(one.rule.family))
-    if exclude((*use.matches, *use.calls), (of_family,)):
-        return False
     wanted = mark.value & mark.mask
-    return any(
+    gives = any(
         effect.may_set & wanted == wanted and not (effect.sets & mark.mask & ~wanted)
         for effect in use.effects
         if effect.word is Word.PACKET and wanted
     )
+    if not gives or use.spot.family is not None:
+        return gives
+    # a rule of a table for both families may be for one alone
+    of_family = AddressMatch(Side.SOURCE, Net.everything(one.rule.family))
+    return not exclude((*use.matches, *use.calls), (of_family,))
 
 
 def tables_of(state: HostState, family: Family) -> RoutingTables:

@@ -32,13 +32,26 @@ def find(state: HostState) -> Iterator[Finding]:
     for word in Word:
         written = _written(state, word)
         asked = _asked(state, word)
+        by_digits: dict[str, list[int]] = {}
+        for twin in asked:
+            for digits in _digits(twin):
+                by_digits.setdefault(digits, []).append(twin)
         for value, writer in written.items():
+            twins = {twin: None for digits in _digits(value) for twin in by_digits.get(digits, ())}
+            if not any(_twins(value, twin) for twin in twins):
+                continue
             if any(test.matches(value) and test.value for _, test in asked.values()):
                 continue
-            for twin, (reader, test) in asked.items():
+            for twin in twins:
+                reader, test = asked[twin]
                 how = _twins(value, twin)
                 if how and not any(test.matches(other) for other in written):
                     yield _finding(writer, value, reader, twin, how)
+
+
+def _digits(value: int) -> tuple[str, str, str]:
+    """A number in the three bases that people write marks in."""
+    return str(value), f"{value:x}", f"{value:o}"
 
 
 def _written(state: HostState, word: Word) -> dict[int, MarkUse]:

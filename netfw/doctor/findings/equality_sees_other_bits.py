@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from netfw.doctor.asked import RULES, begins_with, goes_from
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
-from netfw.doctor.mark_use import MarkTest, MarkUse, Word
+from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.place import System
 from netfw.doctor.probe_packets import Wanted, conversations
 from netfw.doctor.probing import NoProbing, Probing
@@ -28,37 +28,49 @@ Compare only the bits that are meant: N/MASK.
 
 def find(state: HostState) -> Iterator[Finding]:
     """Each such test with a writer of further bits before it, and one of its value before that."""
+    marking = _Marking(state)
     for reader in state.kinds_of_readers(Word.PACKET):
         for test in reader.tests:
             if test.word is Word.PACKET and test.mask == MAX_MARK and test.value:
-                meddler = _meddler(state, reader, test, test.value)
+                meddler = _meddler(marking, reader, test.value)
                 if meddler is not None:
                     yield _finding(reader, test.value, *meddler)
 
 
-def _meddler(
-    state: HostState, reader: MarkUse, test: MarkTest, value: int
-) -> tuple[MarkUse, int] | None:
-    writers = state.kinds_of_writers(Word.PACKET)
-    makers = [use for use in writers if any(one.xor == value for one in use.effects)]
-    whole = {
-        one.xor
-        for use in state.kinds_of_writers(Word.PACKET)
-        for one in use.effects
-        if one.is_whole
-    }
-    for use in writers:
-        bits = 0
-        for one in use.effects:
-            if one.word is Word.PACKET and not one.is_whole and not one.mixed and not one.opaque:
-                bits |= one.sets & ~value
-        if not bits or use.spot.system not in RULES or not goes_from(use, reader):
+class _Marking:
+    """Who makes which marks, looked up once: hosts have thousands of readers."""
+
+    def __init__(self, state: HostState) -> None:
+        self.makers: dict[int, list[MarkUse]] = {}
+        """Writers by the value that they give."""
+        self.whole: set[int] = set()
+        """Values that somebody gives the whole word."""
+        self.adding: list[tuple[MarkUse, int]] = []
+        """Rules that set bits and keep others."""
+        self.asked = {one.value for use in state.uses for one in use.tests}
+        for use in state.kinds_of_writers(Word.PACKET):
+            bits = 0
+            for one in use.effects:
+                self.makers.setdefault(one.xor, []).append(use)
+                if one.is_whole:
+                    self.whole.add(one.xor)
+                elif one.word is Word.PACKET and not one.mixed and not one.opaque:
+                    bits |= one.sets
+            if bits and use.spot.system in RULES:
+                self.adding.append((use, bits))
+
+
+def _meddler(marking: _Marking, reader: MarkUse, value: int) -> tuple[MarkUse, int] | None:
+    makers = marking.makers.get(value, [])
+    for use, sets in marking.adding if makers else ():
+        bits = sets & ~value
+        # whoever asks for the sum as well knows of the other bits
+        if not bits or value | bits in marking.asked or value | bits in marking.whole:
             continue
-        if any(maker is not use and goes_from(maker, use) for maker in makers):
-            # whoever asks for the sum as well knows of the other bits
-            known = any(one.value == value | bits for other in state.uses for one in other.tests)
-            if not known and value | bits not in whole:
-                return use, bits
+        if goes_from(use, reader) and any(
+            maker is not use and goes_from(maker, use) for maker in makers
+        ):
+            return use, bits
     return None
 
 

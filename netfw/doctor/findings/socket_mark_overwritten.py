@@ -35,21 +35,48 @@ _PROTOCOLS = {"tcp": TCP, "udp": UDP, "wireguard": UDP}
 
 def find(state: HostState) -> Iterator[Finding]:
     """Each rule in OUTPUT behind which somebody does not know the mark of a socket any more."""
-    begun = [use for use in state.uses if use.spot.system in BEGINNERS]
+    readers = _Readers(state)
+    # a host may have thousands of sockets, most of them with a mark that others have as well
+    begun: dict[tuple[int, str, object], MarkUse] = {}
+    for use in state.uses:
+        if use.spot.system in BEGINNERS and any(readers.about(use.effects[0].xor)):
+            kind = (use.effects[0].xor, use.spot.table, use.spot.family)
+            begun.setdefault(kind, use)
     if not begun:
         return
-    guilty = [use for use in state.kinds_of_writers(Word.PACKET) if _is_in_output(use)]
-    seen: set[tuple[int, object]] = set()
-    for writer in guilty:
-        for socket in begun:
-            mark = socket.effects[0].xor
-            if (mark, writer.spot) in seen or not _may_meet(socket, mark, writer):
-                continue
+    for writer in state.kinds_of_writers(Word.PACKET):
+        if not _is_in_output(writer):
+            continue
+        for (mark, *_), socket in begun.items():
             after = _after(writer, mark)
-            reader = None if after is None else _misled(state, socket, mark, writer, after)
-            if reader is not None and after is not None:
-                seen.add((mark, writer.spot))
-                yield _finding(writer, socket, reader, mark, after)
+            if after is None or after == mark:
+                continue
+            misled = [one for one, test in readers.about(mark) if _is_misled(test, mark, after)]
+            if misled and _may_meet(socket, mark, writer):
+                reader = _misled(state, socket, writer, misled)
+                if reader is not None:
+                    yield _finding(writer, socket, reader, mark, after)
+                    break
+
+
+class _Readers:
+    """Rules that ask for a mark, by mask and value, so that those for one mark are found."""
+
+    def __init__(self, state: HostState) -> None:
+        self._by_mask: dict[int, dict[int, list[tuple[MarkUse, MarkTest]]]] = {}
+        for use in state.kinds_of_readers(Word.PACKET):
+            if use.spot.system not in (*RULES, System.ROUTING):
+                continue
+            for test in use.tests:
+                value = (test.value or 0) & test.mask
+                if test.word is Word.PACKET and value:
+                    known = self._by_mask.setdefault(test.mask, {})
+                    known.setdefault(value, []).append((use, test))
+
+    def about(self, mark: int) -> Iterator[tuple[MarkUse, MarkTest]]:
+        """Those for whom a packet with this mark is the one that they ask for."""
+        for mask, known in self._by_mask.items():
+            yield from known.get(mark & mask, ())
 
 
 def _is_in_output(use: MarkUse) -> bool:
@@ -81,26 +108,22 @@ def _after(writer: MarkUse, mark: int) -> int | None:
 
 
 def _misled(
-    state: HostState, socket: MarkUse, mark: int, writer: MarkUse, after: int
+    state: HostState, socket: MarkUse, writer: MarkUse, readers: list[MarkUse]
 ) -> MarkUse | None:
-    """Somebody behind the writer who asks for the socket's mark, and does not see it."""
-    for reader in state.kinds_of_readers(Word.PACKET):
-        if reader is writer or not any(_is_misled(test, mark, after) for test in reader.tests):
+    """One of these readers that comes behind the writer."""
+    for reader in readers:
+        if reader is writer or not reader.shares_family(socket):
             continue
         if reader.spot.system is System.ROUTING and keeps_its_way(state, writer):
             continue
-        if reader.spot.system not in (*RULES, System.ROUTING):
-            continue
-        if reader.shares_family(socket) and goes_from(writer, reader):
+        if goes_from(writer, reader):
             return reader
     return None
 
 
 def _is_misled(test: MarkTest, mark: int, after: int) -> bool:
-    """Whether the test is about this mark, and answers otherwise behind the writer."""
-    value = (test.value or 0) & test.mask
-    is_about = test.word is Word.PACKET and value and (mark ^ value) & test.mask == 0
-    return bool(is_about) and bool((after ^ value) & test.mask)
+    """Whether a test for this mark answers otherwise behind the writer."""
+    return bool((after ^ mark) & test.mask)
 
 
 def _finding(writer: MarkUse, socket: MarkUse, reader: MarkUse, mark: int, after: int) -> Finding:
