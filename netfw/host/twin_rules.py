@@ -11,6 +11,7 @@ from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_rules import SavedTable, saved_tables
 from netfw.host.namespace import Namespace
 from netfw.host.run import Completed, run
+from netfw.host.trace_table import TABLE as TRACE_TABLE
 from netfw.host.uncopied import Uncopied
 from netfw.ir.names import Backend, Family
 
@@ -28,7 +29,8 @@ def copy_rules(source: LiveNamespace, target: Namespace, live: LiveNamespace) ->
     the source cannot be read.
     """
     lacking = list(_copy_sets(source, target))
-    wanted = saved_tables(source)
+    # a trace that runs on the host is not one of the twin's
+    wanted = [table for table in saved_tables(source) if table.name != f"inet {TRACE_TABLE}"]
     for table in wanted:
         if table.backend is None:
             lacking += _copy_native(source, target, table)

@@ -28,8 +28,8 @@ from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.packet_filter import PacketFilter
 from netfw.verify.follow import Follower, Wish
 
-_PATIENCE = 60.0
-"""Seconds after which the trace ends by itself; it takes one or two."""
+_PATIENCE = 600.0
+"""Seconds after which the trace ends by itself; mostly it takes one or two."""
 _POLL = 0.05
 _NETWORK = {Family.IPV4: 20, Family.IPV6: 40}
 """Bytes of a network header."""

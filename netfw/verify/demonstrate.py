@@ -111,6 +111,9 @@ def _judge(
     if not talk.packets:
         said = f"{talk.first} in {talk.first.in_interface}: {said}"
     unsure = next((packet.unsure for packet in talk.packets if packet.unsure), "")
+    missing = 0 if probing.unseen else len(talk.sent) - len(talk.packets)
+    if missing > 0:
+        unsure = f"of {missing} of the packets no event came"
     doubts = _doubts(twin, talk)
     if unsure or doubts:
         saw = "the symptom was seen" if outcome is Outcome.SHOWN else "it was not seen"

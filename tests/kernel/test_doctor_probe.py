@@ -21,11 +21,15 @@ from netfw.doctor.probing import Demonstration, Outcome
 from netfw.errors import ExitCode
 from netfw.host.iptables import restore
 from netfw.host.live_namespace import LiveNamespace
+from netfw.host.namespace import Namespace
 from netfw.host.network import Network
 from netfw.host.observe import read_state
 from netfw.host.run import run
+from netfw.host.twin_settings import write_settings
 from netfw.ir.names import Backend, Family
+from netfw.traverse.packet_filter import PacketFilter
 from netfw.verify.demonstrate import demonstrate
+from netfw.verify.follow import Follower, Wish
 from tests.data_schema import fitting
 from tests.kernel.router import Router
 
@@ -182,6 +186,57 @@ def test_a_rule_without_a_selector_is_shown_to_take_what_is_marked(router: Route
     assert "took a packet with mark 0x1; sent by left" in one.said
 
 
+def test_a_tunnel_wraps_packets_in_the_twin_as_on_the_host(router: Router) -> None:
+    """The packet that carries another one is the kernel's, and has its mark."""
+    for line in (
+        "link add vx0 type vxlan id 7 remote 10.2.0.2 local 10.2.0.1 dstport 4789",
+        "address add 10.77.0.1/24 dev vx0",
+        "link set vx0 up",
+        "route add 192.0.2.0/24 via 10.77.0.2",
+    ):
+        run(["ip", *line.split()], namespace=router.box)
+    rules = (
+        "*mangle\n-A PREROUTING -i left -j MARK --set-xmark 0x4000/0x4000\n{}COMMIT\n"
+        "*nat\n-A POSTROUTING -m mark --mark 0x4000/0x4000 -j MASQUERADE\nCOMMIT\n"
+    )
+    restore(router.box, Backend.NFT, Family.IPV4, rules.format(""))
+    state, (finding,) = look(router, "tunnel-keeps-mark")
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.SHOWN, one.said
+    _, carrier = one.packets
+    assert (carrier.mark, carrier.detail) == (0x4000, "right")
+    assert carrier.title.endswith("-> 10.2.0.2:4789")
+    cleared = "-A POSTROUTING -o vx0 -j MARK --set-xmark 0x0/0x4000\n"
+    restore(router.box, Backend.NFT, Family.IPV4, rules.format(cleared))
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.NOT_SHOWN
+
+
+def test_a_bridge_passes_packets_on_in_the_twin_as_on_the_host() -> None:
+    """By no hook of IP, or by those where br_netfilter has it so."""
+    with Namespace("bridge") as box, LiveNamespace(box.path) as live:
+        for line in (
+            "link add br0 type bridge",
+            "link set br0 up",
+            "link add v1 type veth peer name w1",
+            "link add v2 type veth peer name w2",
+            *(f"link set {name} up" for name in ("v1", "v2", "w1", "w2")),
+            *(f"link set {name} master br0" for name in ("v1", "v2")),
+        ):
+            run(["ip", *line.split()], namespace=box)
+        text = "*mangle\n-A FORWARD -p udp -j MARK --set-xmark 0x1/0x1\nCOMMIT\n"
+        restore(box, Backend.NFT, Family.IPV4, text)
+        call = "net/bridge/bridge-nf-call-iptables"
+        for value, outcome in (("0", Outcome.SHOWN), ("1", Outcome.NOT_SHOWN)):
+            write_settings(box, {call: value})
+            if value == "0":
+                state = read_state(live)
+                findings = diagnose(state, ("bridged-unseen",)).findings
+            (one,) = demonstrate(live, state, findings).all
+            assert one.outcome is outcome, one.said
+    assert "it came by nft mangle" in one.said
+
+
 def test_the_verb_prints_what_was_seen_and_its_exit_code_stays(
     router: Router, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,6 +254,19 @@ def test_the_verb_prints_what_was_seen_and_its_exit_code_stays(
     assert data["probe"]["shown"] == 1
     assert data["findings"][0]["probe"]["outcome"] == "shown"
     assert main(["doctor", "--free", "--probe"]) == ExitCode.USAGE
+
+
+def test_a_trace_that_runs_on_the_host_is_in_nobodys_way(router: Router) -> None:
+    restore(router.box, Backend.LEGACY, Family.IPV4, BROKEN + LATE)
+    with (
+        LiveNamespace(router.box.path) as live,
+        Follower(live, Wish(PacketFilter(), count=1)) as follower,
+    ):
+        state, (finding,) = look(router, "mark-overwritten")
+        (one,) = probe(router, state, finding)
+        assert one.outcome is Outcome.SHOWN, one.said
+        follower.endings = 2
+        assert list(follower.packets()) == []
 
 
 @pytest.mark.parametrize("after", [0.0, 0.8])

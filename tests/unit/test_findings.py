@@ -6,6 +6,7 @@ import pytest
 
 from netfw.doctor.diagnosis import diagnose
 from netfw.doctor.finding import Finding, Severity
+from netfw.doctor.findings import FINDINGS
 from netfw.doctor.host_state import HeldRules, HostState
 from netfw.doctor.observed import (
     ConnectionMarks,
@@ -16,6 +17,7 @@ from netfw.doctor.observed import (
     RoutingRule,
     Socket,
 )
+from netfw.doctor.probing import NoProbing
 from netfw.facts.iptables_save import parse_ruleset
 from netfw.ir.mark import MAX_MARK, MaskedWord
 from netfw.ir.names import Backend, Family
@@ -87,7 +89,14 @@ def host(
 
 
 def found(state: HostState, code: str) -> tuple[Finding, ...]:
-    return diagnose(state, (code,)).findings
+    """The findings of a kind; each can say how a packet shows it, or why none does."""
+    findings = diagnose(state, (code,)).findings
+    for finding in findings:
+        probing = FINDINGS[code].probe(finding, state)
+        if isinstance(probing, NoProbing):
+            assert probing.why
+            assert "not there any more" not in probing.why, probing.why
+    return findings
 
 
 @pytest.mark.parametrize("backend", Backend)
