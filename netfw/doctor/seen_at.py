@@ -33,10 +33,11 @@ def step_at(packet: ObservedPacket, spot: Spot) -> ObservedStep | None:
 
 def is_at(step: ObservedStep, spot: Spot) -> bool:
     """Whether a step is at this rule."""
-    return _is_in(step, spot) and step.rule == spot.number
+    return is_in(step, spot) and step.rule == spot.number
 
 
-def _is_in(step: ObservedStep, spot: Spot) -> bool:
+def is_in(step: ObservedStep, spot: Spot) -> bool:
+    """Whether a step is in the chain of a rule."""
     return _BACKENDS.get(spot.system) == (step.backend, step.of_iptables) and (
         step.table,
         step.chain,
@@ -52,7 +53,7 @@ def met(packet: ObservedPacket, spot: Spot) -> Met | None:
     if spot.system is System.ROUTING:
         return _met_routing(packet, spot)
     for step in packet.steps:
-        if _is_in(step, spot):
+        if is_in(step, spot):
             if step.rule == spot.number:
                 return Met(step.mark_before, True)
             if step.rule == 0 or step.rule > spot.number:

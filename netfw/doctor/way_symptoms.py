@@ -8,6 +8,7 @@ from netfw.doctor.place import Spot
 from netfw.doctor.probing import Seen, Verdict
 from netfw.doctor.seen_at import (
     how_it_ended,
+    is_in,
     mark_had,
     met,
     not_there,
@@ -146,6 +147,51 @@ class GoneAtRouting:
         # how often is of all packets that were sent together
         counted = f"; {reason.partition(' by ')[0]}" if reason else ""
         return Verdict(True, f"{packet.ending}{counted}")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDropped:
+    """A rule drops the answer to a packet."""
+
+    at: Spot
+
+    def judge(self, seen: Seen) -> Verdict:
+        """Whether it does."""
+        if len(seen.packets) < 2:
+            said = f"nothing could be answered: {how_it_ended(seen.packets)}"
+            return Verdict(False, said, is_about_it=False)
+        answer = seen.packets[1]
+        step = step_at(answer, self.at)
+        if step is None or not answer.end.is_drop or step is not answer.steps[-1]:
+            return Verdict(False, f"the answer was {how_it_ended([answer])}")
+        return Verdict(
+            True,
+            f"{seen.first.title} was {how_it_ended([seen.first])}; the answer to it came back "
+            f"and was {how_it_ended([answer])}",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Overruled:
+    """A rule accepts a packet, and the end of another chain at the same hook drops it."""
+
+    accepting: Spot
+    chain: Spot
+
+    def judge(self, seen: Seen) -> Verdict:
+        """Whether that is so."""
+        step = step_at(seen.first, self.accepting)
+        if step is None:
+            return not_there(seen, self.accepting)
+        last = seen.first.steps[-1]
+        dropped = seen.first.end.is_drop and last.rule == 0
+        if not dropped or not is_in(last, self.chain):
+            return Verdict(False, how_it_ended([seen.first]))
+        return Verdict(
+            True,
+            f"{self.accepting} accepted it with mark {step.mark_before:#x}, and all the same it "
+            f"was {how_it_ended([seen.first])}",
+        )
 
 
 @dataclass(frozen=True, slots=True)

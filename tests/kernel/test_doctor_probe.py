@@ -186,6 +186,70 @@ def test_a_rule_without_a_selector_is_shown_to_take_what_is_marked(router: Route
     assert "took a packet with mark 0x1; sent by left" in one.said
 
 
+SECOND_UPLINK = (
+    "route add default via 10.1.0.2 dev left table 100",
+    "rule add pref 500 fwmark 0x1/0xff table 100",
+)
+
+
+def test_answers_of_a_server_behind_the_host_are_sent_as_it_would(router: Router) -> None:
+    """In by the second uplink, translated, and back from the server without the mark."""
+    for line in (*SECOND_UPLINK, "route add 10.2.0.0/24 dev right table 100"):
+        run(["ip", *line.split()], namespace=router.box)
+    rules = (
+        "*mangle\n-A PREROUTING -i left -j MARK --set-xmark 0x1/0xff\n{}COMMIT\n*nat\n"
+        "-A PREROUTING -i left -p udp -m udp --dport 53 -j DNAT --to-destination 10.2.0.2\n"
+        "COMMIT\n"
+    )
+    restore(router.box, Backend.NFT, Family.IPV4, rules.format(""))
+    state, (finding,) = look(router, "forwarded-answers-unmarked")
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.SHOWN, one.said
+    came, answer = one.packets
+    assert (came.mark, came.detail) == (1, "right")
+    assert (answer.title[:13], answer.mark, answer.detail) == ("udp 10.2.0.2:", 0, "right")
+    cure = (
+        "-A PREROUTING -i left -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xff\n"
+        "-A PREROUTING ! -i left -j CONNMARK --restore-mark --nfmask 0xff --ctmask 0xff\n"
+    )
+    restore(router.box, Backend.NFT, Family.IPV4, rules.format(cure))
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.NOT_SHOWN
+    assert one.packets[1].detail == "left"
+
+
+def test_a_rule_about_the_way_back_is_shown_to_drop_answers(router: Router) -> None:
+    for line in SECOND_UPLINK:
+        run(["ip", *line.split()], namespace=router.box)
+    rules = "*raw\n-A PREROUTING -m rpfilter{} --invert -j DROP\nCOMMIT\n"
+    restore(router.box, Backend.NFT, Family.IPV4, rules.format(""))
+    state, (finding,) = look(router, "rpfilter-rule-ignores-mark")
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.SHOWN, one.said
+    assert one.packets[1].end.is_drop
+    restore(router.box, Backend.NFT, Family.IPV4, rules.format(" --loose"))
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.NOT_SHOWN, one.said
+
+
+def test_an_accept_is_shown_to_be_overruled(router: Router) -> None:
+    nft = (
+        "table inet other {{\nchain forward {{\ntype filter hook forward priority 5\n"
+        "policy {}\n}}\n}}\n"
+    )
+    text = "*mangle\n-A PREROUTING -i left -j MARK --set-xmark 0x1/0x1\nCOMMIT\n"
+    text += "*filter\n-A FORWARD -m mark --mark 0x1/0x1 -j ACCEPT\nCOMMIT\n"
+    restore(router.box, Backend.NFT, Family.IPV4, text)
+    run(["nft", "-f", "-"], namespace=router.box, stdin=nft.format("drop"))
+    state, (finding,) = look(router, "accept-overruled")
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.SHOWN, one.said
+    assert "dropped by a rule: nft inet other forward policy" in one.said
+    run(["nft", "-f", "-"], namespace=router.box, stdin=nft.format("accept"))
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.NOT_SHOWN
+
+
 def test_a_tunnel_wraps_packets_in_the_twin_as_on_the_host(router: Router) -> None:
     """The packet that carries another one is the kernel's, and has its mark."""
     for line in (

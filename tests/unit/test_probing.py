@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from netfw.doctor.observed import Link
 from netfw.doctor.place import Spot, System, Way
 from netfw.doctor.probe_packets import Wanted, bridged_conversations, conversations
 from netfw.doctor.probing import Seen
@@ -78,8 +79,6 @@ def test_packets_take_the_way_on_which_both_rules_are() -> None:
 
 
 def test_bridged_packets_come_in_by_each_port() -> None:
-    from netfw.doctor.observed import Link
-
     ports = tuple(Link(name, number, master="br0") for number, name in enumerate(("v1", "v2"), 3))
     state = host(
         "mangle FORWARD -p udp -m udp --dport 53 -j MARK --set-xmark 0x1/0x1",

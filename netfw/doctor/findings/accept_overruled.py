@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from netfw.doctor.asked import RULES, asked_by
+from netfw.doctor.asked import RULES, asked_by, set_by
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import Ending, MarkUse, Word
 from netfw.doctor.place import Spot, Stage, System
-from netfw.doctor.probing import NoProbing
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.way_symptoms import Overruled
 from netfw.ir.names import BUILTIN_CHAINS, ChainPolicy, Family, TableName
 
 CODE = "accept-overruled"
@@ -119,6 +121,24 @@ def _finding(use: MarkUse, chain: _Dropping, bits: int) -> Finding:
     )
 
 
-def probe(finding: Finding, state: HostState) -> NoProbing:
-    """No packet shows it."""
-    return NoProbing("what the other rules of that table let through decides")
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that the rule accepts for its mark."""
+    chain, spot = finding.evidence
+    use = state.use_at(spot)
+    needed = 0
+    for test in () if use is None else use.tests:
+        needed |= test.needed if test.word is Word.PACKET else 0
+    if not needed:
+        return NoProbing("its rule is not there any more")
+    setters = [
+        one.spot
+        for one in state.kinds_of_writers(Word.PACKET)
+        if one.spot.system in RULES and set_by(one, Word.PACKET) & needed == needed
+    ]
+    found = [
+        conversation
+        for setter in setters[:3]
+        for conversation in conversations(state, Wanted((spot, setter)))
+    ]
+    found += conversations(state, Wanted((spot,), mark=needed))
+    return Probing(tuple(found), Overruled(spot, chain))

@@ -15,9 +15,12 @@ from netfw.doctor.nft_conditions import conditions
 from netfw.doctor.nft_uses import nft_spot
 from netfw.doctor.observed import RoutingRule
 from netfw.doctor.place import Spot, Stage
-from netfw.doctor.probing import NoProbing
-from netfw.doctor.steering import bits_of, may_obey, spot_of, steering_rules
+from netfw.doctor.place import Way as PacketWay
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing, Turn
+from netfw.doctor.steering import bits_of, may_obey, rule_at, spot_of, steering_rules
 from netfw.doctor.way_back import comes_by, is_way_back
+from netfw.doctor.way_symptoms import UnmarkedAnswer
 from netfw.ir.match import InterfaceMatch, Way
 from netfw.ir.names import Family, TableName
 from netfw.ir.target import Dnat
@@ -108,6 +111,17 @@ def _finding(one: RoutingRule, writer: MarkUse, name: str, translation: Spot) ->
     )
 
 
-def probe(finding: Finding, state: HostState) -> NoProbing:
-    """No packet shows it."""
-    return NoProbing("the server whose answers these are is not in a twin")
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A packet that is translated to the server, and what the server answers."""
+    spot, translation, reader = finding.evidence
+    writer, one = state.use_at(spot), rule_at(state, reader)
+    if writer is None or one is None:
+        return NoProbing("its rules are not there any more")
+    wanted = Wanted(
+        (spot, translation),
+        ways=frozenset({PacketWay.TO_HOST}),
+        family=one.rule.family,
+        is_afar=True,
+    )
+    found = conversations(state, wanted, Turn.ANSWER)
+    return Probing(found, UnmarkedAnswer(comes_by(writer), bits_of(one)))

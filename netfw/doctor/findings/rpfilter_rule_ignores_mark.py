@@ -15,9 +15,19 @@ from netfw.doctor.nft_conditions import conditions
 from netfw.doctor.nft_uses import nft_reach, nft_spot
 from netfw.doctor.observed import RoutingRule
 from netfw.doctor.place import Passage, Spot, Stage
-from netfw.doctor.probing import NoProbing
-from netfw.doctor.steering import is_ordinary, may_obey, spot_of, steering_rules, tables_of
+from netfw.doctor.place import Way as PacketWay
+from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probing import NoProbing, Probing, Turn
+from netfw.doctor.steering import (
+    is_ordinary,
+    may_obey,
+    rule_at,
+    spot_of,
+    steering_rules,
+    tables_of,
+)
 from netfw.doctor.way_back import other_way
+from netfw.doctor.way_symptoms import AnswerDropped
 from netfw.ir.match import AddressMatch, InterfaceMatch, RpfilterMatch, Side, Way
 from netfw.ir.names import Family
 from netfw.ir.net import Net
@@ -170,6 +180,12 @@ def _finding(check: _Check, one: RoutingRule, interface: str, other: str) -> Fin
     )
 
 
-def probe(finding: Finding, state: HostState) -> NoProbing:
-    """No packet shows it."""
-    return NoProbing("the answer would have to come back in a twin by a table of its own")
+def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
+    """A marked packet of this host, and the answer to it."""
+    spot, reader = finding.evidence
+    one = rule_at(state, reader)
+    if one is None or one.rule.mark is None:
+        return NoProbing("its routing rule is not there any more")
+    mark = one.rule.mark.value & one.rule.mark.mask
+    wanted = Wanted((), one, mark, frozenset({PacketWay.FROM_HOST}), one.rule.family)
+    return Probing(conversations(state, wanted, Turn.ANSWER), AnswerDropped(spot))
