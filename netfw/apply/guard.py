@@ -151,12 +151,16 @@ class _Guard:
                 if left <= 0:
                     return "it was not confirmed in time"
                 line.keep_open()
-            elif line.has_ended or (not line.was_met and since_boot() - start > _MEETING):
+            elif line.has_ended or (not line.was_met and self._is_alone(since_boot() - start)):
                 return "whoever wrote it was ended in the middle"
             elif left <= 0:
                 self._end_writer(line)
                 return "it was not written in time"
             line.wait(min(left, _LOOK))
+
+    def _is_alone(self, seconds: float) -> bool:
+        """Whether nobody will call any more, who has not done so for so long."""
+        return self._writer.is_gone or seconds > _MEETING
 
     def _look(self, name: str = PENDING) -> Pending | None:
         """The change as it is now, or None where somebody has decided."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import os
@@ -210,7 +211,9 @@ class FaultyHost(ChangedHost):
         return len([*(self._state_here / "history").glob("[0-9]*.json")])
 
     def is_guarded(self) -> bool:
-        """Whether a guard stands, or somebody holds the state folder's lock."""
+        """Whether a guard stands or comes, or somebody holds the state folder's lock."""
+        if self._has_guard_process():
+            return True
         for name in ("guard.lock", "lock"):
             try:
                 with open(self._state_here / name, "rb") as file:
@@ -219,6 +222,15 @@ class FaultyHost(ChangedHost):
                 continue
             except BlockingIOError:
                 return True
+        return False
+
+    def _has_guard_process(self) -> bool:
+        """Whether a guard runs, which holds no lock before its change has begun."""
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().split(b"\0")
+                if b"netfw.apply.guard" in words and str(self.state).encode() in words:
+                    return True
         return False
 
     def wait_for_guard(self) -> float:
