@@ -40,13 +40,18 @@ def find(state: HostState) -> Iterator[Finding]:
             twins = {twin: None for digits in _digits(value) for twin in by_digits.get(digits, ())}
             if not any(_twins(value, twin) for twin in twins):
                 continue
-            if any(test.matches(value) and test.value for _, test in asked.values()):
+            if any(_names(test, value) for _, test in asked.values()):
                 continue
             for twin in twins:
                 reader, test = asked[twin]
                 how = _twins(value, twin)
-                if how and not any(test.matches(other) for other in written):
+                if how and not any(_names(test, other) for other in written):
                     yield _finding(writer, value, reader, twin, how)
+
+
+def _names(test: MarkTest, mark: int) -> bool:
+    """Whether a test is about this mark, for it or against it."""
+    return test.value is not None and not (mark ^ test.value) & test.mask
 
 
 def _digits(value: int) -> tuple[str, str, str]:
