@@ -298,3 +298,41 @@ def test_tc_asks_where_rules_have_been_or_for_what_others_set() -> None:
     assert found(replace(host(MARK_7), traffic_control=elsewhere), "tc-before-rules")
     others = (connmark(mixed=0xFF00), by_tc("ifb0", "egress"))
     assert found(replace(host(MARK_7, links=IFB), traffic_control=others), "tc-before-rules")
+
+
+MASQ = "nat PREROUTING -j KUBE-MARK-MASQ\nnat KUBE-MARK-MASQ -j MARK --set-xmark {0}\n"
+
+
+def test_a_chain_of_one_name_with_different_bits() -> None:
+    code = "same-chain-other-bits"
+    twice = MASQ.format("0x4000/0x4000") + "nat KUBE-MARK-MASQ -j MARK --set-xmark 0x1/0x1"
+    for family in Family:
+        assert found(HostState(rules=(held(twice, Backend.NFT, family),)), code)
+    old, new = (MASQ.format(bits) for bits in ("0x4000/0x4000", "0x8000/0x8000"))
+    legacy = held(old, Backend.LEGACY)
+    (one,) = found(HostState(rules=(legacy, held(new))), code)
+    assert "0x4000" in one.problem
+    assert "0x8000" in one.problem
+    native = (table(chain("KUBE-MARK-MASQ", [or_mark(0x1)])),)
+    assert found(HostState(rules=(legacy,), tables=native), code)
+
+
+def test_a_chain_of_one_name_with_the_same_bits_or_of_nobody() -> None:
+    code = "same-chain-other-bits"
+    masq = MASQ.format("0x4000/0x4000")
+    same = HostState(rules=(held(masq, Backend.LEGACY), held(masq)))
+    assert not found(same, code)
+    # by IPv6 it may be another bit
+    other = held(MASQ.format("0x1/0x1"), Backend.NFT, V6)
+    assert not found(HostState(rules=(held(masq), other)), code)
+    mine = (masq + "nat KUBE-MARK-MASQ -j MARK --set-xmark 0x1/0x1").replace("KUBE-MARK", "my")
+    assert not found(HostState(rules=(held(mine),)), code)
+    some = masq + "nat KUBE-MARK-MASQ -p udp -j MARK --set-xmark 0x1/0x1"
+    assert not found(HostState(rules=(held(some),)), code)
+    # other chains set several bits, one after the other
+    several = (
+        "filter FORWARD -j cali-FORWARD\nfilter cali-FORWARD -j MARK --set-xmark 0x10000/0x10000\n"
+        "filter cali-FORWARD -j MARK --set-xmark 0x20000/0x20000"
+    )
+    assert not found(HostState(rules=(held(several),)), code)
+    assert not found(HostState(rules=(held(several), held(several, Backend.LEGACY))), code)

@@ -143,6 +143,7 @@ def test_a_rule_for_unmarked_packets_that_takes_all(rules: str, rule: RoutingRul
         bare(source=Net.parse("10.0.0.0/8")),
         bare(destination=Net.parse("10.0.0.0/8")),
         bare(in_interface="lan"),
+        bare(invert=True),
         bare(suppressed_prefix=0),
         bare(unknown="tos"),
         bare(kind=RouteKind.BLACKHOLE),
