@@ -1,0 +1,1 @@
+"""Stock distribution kernels under qemu: downloaded as packages, booted, asked, forgotten."""
