@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
-.PHONY: help setup verify test bench fuzz faults lint lock clean
+.PHONY: help setup verify test kernels bench fuzz faults lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -18,6 +18,10 @@ verify: setup ## send packets through the kernel: the documented order, then the
 
 test: setup ## run all tests; for some of them: make test ARGS='-m "not kernel" tests/unit'
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+kernels: ## boot stock kernels, verify and test in each: make kernels ARGS='--kernel 6.1 --iptables own'
+	@PYTHON='$(PYTHON)' bash .ci/setup.sh kernels
+	$(BIN)/python -m tests.vm $(ARGS)
 
 bench: setup ## measure compile (beside ferm and Aerleon), prove, walk, load, forward and change
 	$(BIN)/python -m tests.bench $(ARGS)

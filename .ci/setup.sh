@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what netfw needs and is missing: packages of the distribution (as root), then .venv.
 # Finds out by looking for commands and files, so a second run installs nothing and asks nobody.
+# Arguments name what more is needed: `kernels` for make kernels, `vagrant` for make vm-test.
 # Exit code 4: this machine lacks something, and the last lines say what to do.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -8,6 +9,8 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$1"; shift; [ $# -eq 0 ] || printf '  hint: %s\n' "$@" >&2; exit 4; }
+
+wanted=("$@")
 
 # Two at once would install into the same .venv: the second waits.
 if command -v flock >/dev/null; then exec 9<Makefile; flock 9; fi
@@ -46,6 +49,24 @@ find_missing() {
   need procps         command -v sysctl
   need kmod           command -v modprobe
   need netbase        ls /etc/protocols /etc/services
+  local what
+  for what in "${wanted[@]}"; do
+    case $what in
+    kernels)
+      need qemu-system-x86 command -v qemu-system-x86_64
+      need mmdebstrap  command -v mmdebstrap ;;
+    vagrant)
+      need qemu-system-x86 command -v qemu-system-x86_64
+      need mmdebstrap  command -v mmdebstrap
+      need qemu-utils  command -v qemu-img
+      need e2fsprogs   command -v mke2fs
+      need vagrant     command -v vagrant
+      need vagrant-libvirt ls -d /usr/share/rubygems-integration/all/gems/vagrant-libvirt-*
+      need libvirt-daemon-system command -v libvirtd virtlogd
+      need openssh-client command -v ssh-keygen
+      need rsync       command -v rsync ;;
+    esac
+  done
   [ "$venv" = ready ] && return
   # python-iptables is compiled here.
   need gcc            command -v gcc
@@ -84,9 +105,26 @@ if [ ${#missing[@]} -gt 0 ]; then
   [ ${#missing[@]} -eq 0 ] || fail "still missing after apt-get: ${missing[*]}"
 fi
 
+# One test boots another kernel (22 MB to download, 106 MB installed). It is skipped where there is
+# no emulator, so this machine is as good without.
+emulator=qemu-system-x86
+if [ "$(uname -m)" = x86_64 ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null &&
+  ! command -v qemu-system-x86_64 >/dev/null; then
+  say "installing from the distribution, for one test: $emulator"
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$emulator" \
+    </dev/null >/dev/null 2>&1 || say "apt-get could not install $emulator: that test will be skipped"
+fi
+
 # --- .venv ---
 
 [ "$venv" = ready ] && exit
+
+# Through a link another checkout's environment would be emptied under its user's feet.
+if [ -L .venv ]; then
+  [ -x .venv/bin/python ] || fail ".venv is a link to $(readlink .venv), where no Python is"
+  say ".venv is a link to $(readlink .venv): used as it is, nothing is installed through it"
+  exit
+fi
 
 pip_install() {
   .venv/bin/python -m pip --disable-pip-version-check --no-input install -qq \

@@ -11,12 +11,14 @@ import errno
 import re
 import socket
 import struct
+from collections import Counter
 
 from netfw.errors import CapabilityError, ConflictError
 from netfw.host.namespace import Namespace
 from netfw.host.netlink import ACK, ask, attribute, open_netfilter, request
 from netfw.host.trace import EventKind, TraceEvent
 from netfw.ir.names import Family, Hook
+from netfw.traverse.kernel_refinements import KernelRefinement
 
 _MESSAGE_PACKET, _MESSAGE_CONFIG = 4 << 8, 4 << 8 | 1
 _CONFIG_COMMAND, _CONFIG_MODE, _CONFIG_THRESHOLD, _CONFIG_FLAGS = 1, 2, 5, 6
@@ -76,6 +78,7 @@ class LegacyDecoder:
 
     def __init__(self) -> None:
         self.gaps = 0
+        self.refinements: Counter[KernelRefinement] = Counter()
         self._next: int | None = None
         self._places: dict[bytes, Place | None] = {}
 

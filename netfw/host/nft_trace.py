@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections import Counter
 
 from netfw.errors import CapabilityError
 from netfw.host.namespace import Namespace
 from netfw.host.netlink import DUMP, attributes_of, dump, open_netfilter, request
 from netfw.host.trace import EventKind, TraceEvent
 from netfw.ir.names import Family
+from netfw.traverse.kernel_refinements import NFT_RETURN_EVENTS, KernelRefinement
 
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _GROUP_TRACE = 9
@@ -40,7 +42,9 @@ _VERDICTS = {
 }
 _VERDICT_MASK = 0xFF
 """NF_VERDICT_MASK in linux/netfilter.h."""
-_KINDS = {1: EventKind.POLICY, 2: EventKind.END, 3: EventKind.RULE}
+_KINDS = {1: EventKind.POLICY, 2: EventKind.RULE, 3: EventKind.RULE}
+_RETURN = 2
+"""NFT_TRACETYPE_RETURN: older kernels say so of what newer ones call a rule."""
 _VERDICT_LENGTH = 12
 """Bytes of NFTA_TRACE_VERDICT with a code and nothing more."""
 _HEADER = struct.Struct("=IHHIIB3x")
@@ -106,12 +110,14 @@ class NftDecoder:
     """Decodes datagrams of the trace group. The kernel numbers nothing: loss shows as ENOBUFS.
 
     ``both_families`` also takes tables of the family inet, which no iptables has.
+    ``refinements`` counts the events in which this kernel differs from the newest.
     """
 
     gaps = 0
 
     def __init__(self, *, both_families: bool = False) -> None:
         self._names: dict[bytes, str] = {}
+        self.refinements: Counter[KernelRefinement] = Counter()
         self._tables = frozenset({_INET, *_FAMILIES}) if both_families else frozenset(_FAMILIES)
 
     def _name(self, payload: bytes) -> str:
@@ -148,7 +154,10 @@ class NftDecoder:
                     elif number == 3:
                         handle = _U64.unpack_from(datagram, at + 4)[0]
                     elif number == 4:
-                        event_kind = _KINDS[u32(datagram, at + 4)[0]]
+                        code = u32(datagram, at + 4)[0]
+                        event_kind = _KINDS[code]
+                        if code == _RETURN:
+                            self.refinements[NFT_RETURN_EVENTS] += 1
                     elif number == 5:
                         # nested: the code, and for jump and goto the chain
                         code = _I32.unpack_from(datagram, at + 8)[0]

@@ -6,12 +6,14 @@ import errno
 import select
 import socket
 import time
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from netfw.host.namespace import Namespace
 from netfw.host.netlink import dropped
 from netfw.ir.names import Backend, Family, Hook
+from netfw.traverse.kernel_refinements import KernelRefinement
 
 DEFAULT_BUFFER = 64 * 1024 * 1024
 """Bytes; the kernel doubles it. Holds about 160,000 legacy or 100,000 nft events unread."""
@@ -73,6 +75,11 @@ class Decoder(Protocol):
     @property
     def gaps(self) -> int:
         """How many events the kernel counted and this decoder never saw."""
+        ...
+
+    @property
+    def refinements(self) -> Mapping[KernelRefinement, int]:
+        """In how many events this kernel differs from the newest, by the name of it."""
         ...
 
 
@@ -143,6 +150,11 @@ class TraceReader:
         if self._decoder.gaps:
             return f"{self._decoder.gaps} trace events are missing from the sequence"
         return ""
+
+    @property
+    def refinements(self) -> Mapping[KernelRefinement, int]:
+        """In how many events so far this kernel differs from the newest, by the name of it."""
+        return self._decoder.refinements
 
     def close(self) -> None:
         """Stop reading."""

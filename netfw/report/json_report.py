@@ -41,6 +41,9 @@ def _run(run: Run) -> dict[str, Any]:
         "inconclusive": list(run.inconclusive),
         "not_verified": list(run.not_verified),
         "trace_events": run.events,
+        "kernel_refinements": {
+            refinement.name: count for refinement, count in run.kernel_refinements.items()
+        },
         "rules": {
             "reachable": len(run.reachable),
             "met": len(run.reachable) - len(run.unseen),

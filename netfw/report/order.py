@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from netfw.report.glyphs import Glyphs
 from netfw.traverse.documented import DOCUMENTED, REFINEMENTS
+from netfw.traverse.kernel_refinements import KERNEL_REFINEMENTS
 from netfw.traverse.situation import Path
 
 
@@ -36,6 +37,19 @@ def order_lines(paths: Sequence[Path], glyphs: Glyphs, width: int = 80) -> Itera
                 subsequent_indent="      ",
                 break_long_words=False,
             )
+    yield ""
+    yield "Some kernels differ from the newest:"
+    for difference in KERNEL_REFINEMENTS:
+        yield f"  {difference.name}"
+        where = f"seen on {difference.seen_on}; not on {difference.absent_on}"
+        for text in (difference.reason, f"source: {difference.source}", where):
+            yield from textwrap.wrap(
+                text,
+                width,
+                initial_indent="      ",
+                subsequent_indent="      ",
+                break_long_words=False,
+            )
 
 
 def order_json(paths: Sequence[Path]) -> str:
@@ -49,6 +63,16 @@ def order_json(paths: Sequence[Path]) -> str:
                 "source": refinement.source,
             }
             for refinement in REFINEMENTS
+        ],
+        "kernels": [
+            {
+                "name": refinement.name,
+                "reason": refinement.reason,
+                "source": refinement.source,
+                "seen_on": refinement.seen_on,
+                "absent_on": refinement.absent_on,
+            }
+            for refinement in KERNEL_REFINEMENTS
         ],
     }
     return json.dumps(data, indent=1) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from netfw.ir.names import TableName
@@ -107,9 +107,19 @@ class TerminalReport:
             for comparison in run.comparisons
             for refinement in comparison.documented.refinements
         )
+        self._counted("Named refinements of the documented order that packets showed:", counts)
+        of_kernel: Counter[tuple[str, str]] = Counter()
+        for run in verification.runs:
+            for refinement, count in run.kernel_refinements.items():
+                of_kernel[refinement.name, refinement.reason] += count
+        self._counted(
+            "Named ways in which this kernel's trace differs from the newest:", of_kernel
+        )
+
+    def _counted(self, title: str, counts: Mapping[tuple[str, str], int]) -> None:
         if not counts:
             return
-        self._line("Named refinements of the documented order that packets showed:", "bold")
+        self._line(title, "bold")
         for (name, reason), count in counts.items():
             line = f"  {count:>5} x {name}: {reason}"
             for wrapped in textwrap.wrap(line, self._console.width, subsequent_indent=" " * 10):

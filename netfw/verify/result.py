@@ -11,6 +11,7 @@ from netfw.ir.mark_field import MarkField
 from netfw.ir.names import Family
 from netfw.ir.origin import Origin
 from netfw.traverse.documented import Documented
+from netfw.traverse.kernel_refinements import KernelRefinement
 from netfw.traverse.traversal import Traversal
 from netfw.verify.probe import Probe
 
@@ -113,6 +114,8 @@ class Run:
     """What this run cannot show on its stage, such as rules about addresses that none can send."""
     events: int = 0
     """How many trace events were read."""
+    kernel_refinements: dict[KernelRefinement, int] = field(default_factory=dict)
+    """In how many of them this kernel differs from the newest, by the name of it."""
     reachable: frozenset[RulePlace] = frozenset()
     """The rules that some packet can meet, by proof; empty where nobody has asked."""
     seen: set[RulePlace] = field(default_factory=set)

@@ -148,6 +148,7 @@ class _Session:
             if stage.lost:
                 self.run.inconclusive.append(f"{stage.lost} packets arrived and were not seen")
             self.run.events = observer.events
+            self.run.kernel_refinements = dict(reader.refinements)
 
     def _check_clock(self, began: Clock | None) -> None:
         """Whatever a rule asks of the time had one answer for the whole run."""

@@ -23,7 +23,7 @@ from tests.fuzz.generate import Case, Relation, Sending
 from tests.fuzz.world import BEHIND, FAR, LOOPBACK_ADDRESS, NEAR
 from tests.kernel.router import Router, forwarded
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.every_kernel]
 
 CONNTRACK = "*security\n:ON - [0:0]\n-A ON -m conntrack --ctstate NEW\nCOMMIT\n"
 UDP_V4 = Packet(

@@ -32,6 +32,7 @@ def load(namespace: Namespace, family: Family, rules: str, table: str = "filter"
     restore(namespace, Backend.LEGACY, family, f"*{table}\n{rules}\nCOMMIT\n", keep=True)
 
 
+@pytest.mark.every_kernel
 @each
 def test_rules_are_read_as_iptables_saves_them(family):
     refused = []

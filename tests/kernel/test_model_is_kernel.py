@@ -23,9 +23,9 @@ from tests.fuzz.arena import Arena
 from tests.fuzz.differential import MakeWalker
 from tests.fuzz.search import Tally, search
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.every_kernel]
 
-RULESETS = 75
+RULESETS = int(os.environ.get("NETFW_FUZZ_RULESETS", "75"))
 """For each backend and family; ``make fuzz`` goes on for as long as one likes."""
 SEED = int(os.environ.get("NETFW_FUZZ_SEED", "20"))
 

@@ -13,7 +13,7 @@ from netfw.host.wait import wait_until
 from netfw.ir.names import Backend, Family, Hook
 from tests.kernel.router import Router, all_tables, forwarded
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.every_kernel]
 
 BOTH = [(backend, family) for backend in Backend for family in Family]
 both = pytest.mark.parametrize(("backend", "family"), BOTH, ids=[f"{b}-{f}" for b, f in BOTH])

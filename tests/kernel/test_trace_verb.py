@@ -59,6 +59,7 @@ def host(family: Family, port: int = 53):
     return replace(forwarded(family, port), destination=LEFT_OWN[family])
 
 
+@pytest.mark.every_kernel
 @each
 @on_each
 def test_forwarded_packet_is_followed_through_every_table(
@@ -95,6 +96,7 @@ def test_rule_that_wiped_the_mark_is_named_and_the_policy_that_dropped(
     )
 
 
+@pytest.mark.every_kernel
 @each
 def test_legacy_and_nft_are_followed_at_once_in_the_order_that_happened(
     router: Router, family: Family
@@ -115,6 +117,7 @@ def test_legacy_and_nft_are_followed_at_once_in_the_order_that_happened(
     ]
 
 
+@pytest.mark.every_kernel
 @each
 def test_native_rules_of_nftables_are_followed(router: Router, family: Family) -> None:
     nft(

@@ -21,7 +21,7 @@ from tests.fuzz.differential import play
 from tests.fuzz.generate import Case, Relation, Sending
 from tests.fuzz.world import BEHIND, FAR, NEAR
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.every_kernel]
 
 CLIENTS = 12
 

@@ -9,6 +9,7 @@ from netfw.host.netlink import attribute
 from netfw.host.nft_trace import NftDecoder
 from netfw.host.trace import EventKind
 from netfw.ir.names import Family, Hook
+from netfw.traverse.kernel_refinements import NFT_RETURN_EVENTS
 
 AF_INET, AF_INET6, AF_BRIDGE = 2, 10, 7
 NESTED = 0x8000
@@ -29,12 +30,16 @@ def legacy(prefix: bytes, sequence: int, family: int = AF_INET, payload: bytes =
     return message(4 << 8, family, attributes + attribute(9, payload or b"\x45" + bytes(39)))
 
 
-def nft(family: int = AF_INET, verdict: int = -3, jump: bytes = b"there\0") -> bytes:
+def nft(
+    family: int = AF_INET, verdict: int = -3, jump: bytes = b"there\0", kind: int = 3
+) -> bytes:
     nested = attribute(1, struct.pack(">i", verdict))
     if jump:
         nested += attribute(2, jump)
     attributes = attribute(1, b"mangle\0") + attribute(3, struct.pack(">Q", 17))
-    attributes += attribute(4, u32(3)) + attribute(2, b"FORWARD\0") + attribute(5 | NESTED, nested)
+    attributes += (
+        attribute(4, u32(kind)) + attribute(2, b"FORWARD\0") + attribute(5 | NESTED, nested)
+    )
     attributes += attribute(6, u32(99)) + attribute(14, u32(0xFFFFFFFF))
     return message(10 << 8 | 17, family, attributes)
 
@@ -91,3 +96,12 @@ def test_a_datagram_may_hold_many_messages():
     first, second = (legacy(b"TRACE: raw:OUTPUT:policy:1 ", n) for n in (1, 2))
     padding = b"\0" * (-len(first) % 4)
     assert len(LegacyDecoder().decode(first + padding + second)) == 2
+
+
+def test_older_kernels_say_return_where_newer_ones_say_rule_and_it_is_counted_by_name():
+    decoder = NftDecoder()
+    (older,) = decoder.decode(nft(verdict=-5, jump=b"", kind=2))
+    assert decoder.refinements == {NFT_RETURN_EVENTS: 1}
+    (newer,) = decoder.decode(nft(verdict=-5, jump=b""))
+    assert older == newer
+    assert decoder.refinements.total() == 1

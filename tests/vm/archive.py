@@ -148,7 +148,10 @@ def unpack(packages: Sequence[Path], into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     for package in packages:
         done = subprocess.run(
-            ["dpkg-deb", "-x", str(package), str(into)], capture_output=True, text=True, check=False
+            ["dpkg-deb", "-x", str(package), str(into)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise Unavailable(f"{package.name}: {done.stderr.strip()}")

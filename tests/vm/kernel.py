@@ -89,7 +89,8 @@ def _download(series: str) -> Kernel:
     try:
         tree = scratch / "tree"
         unpack(archive.download(packages, scratch), tree)
-        image = next(iter(tree.glob(f"**/vmlinuz-{release}")), None)
+        images = (f"boot/vmlinuz-{release}", f"**/lib/modules/{release}/vmlinuz")
+        image = next((path for name in images for path in tree.glob(name)), None)
         modules = next(iter(tree.glob(f"**/lib/modules/{release}")), None)
         if image is None or modules is None:
             raise Unavailable(f"the packages {', '.join(packages)} hold no whole kernel")
@@ -114,11 +115,10 @@ def _wanted_modules(modules: Path) -> Iterator[Path]:
         if parts[1] == "net":
             if parts[2] not in _NET_FOLDERS_LEFT_OUT:
                 yield path
-        elif parts[1] in ("lib", "crypto") or parts[1:3] == ("fs", "overlayfs"):
-            yield path
-        elif parts[1:3] == ("drivers", "net") and name in _DRIVERS:
-            yield path
-        elif parts[1:4] == ("arch", "x86", "crypto"):
+        elif parts[1:3] == ("drivers", "net"):
+            if name in _DRIVERS:
+                yield path
+        elif parts[1] in ("lib", "crypto") or "overlayfs" in parts:
             yield path
 
 

@@ -1,0 +1,38 @@
+"""Named differences between kernels: what one says or does otherwise than the newest.
+
+The order of tables and hooks has been the same on every kernel that was tried; these are
+differences in what a kernel reports, or lacks. Each is met by reading what is meant, never by
+comparing less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRefinement:
+    """A named way in which some kernels differ from the newest.
+
+    ``seen_on`` are the kernels that showed it, ``absent_on`` those that were asked and did not.
+    ``source`` is where the kernel says so.
+    """
+
+    name: str
+    reason: str
+    source: str
+    seen_on: str
+    absent_on: str
+
+
+NFT_RETURN_EVENTS = KernelRefinement(
+    "nft-return-events",
+    "the end of a chain and a rule that returns are reported as events of the kind return, where "
+    "newer kernels report a rule: with the same handle, verdict and mark, and as often",
+    "nft_do_chain in nf_tables_core.c: NFT_TRACETYPE_RETURN",
+    seen_on="5.10, 6.1",
+    absent_on="6.12 and newer",
+)
+
+KERNEL_REFINEMENTS: tuple[KernelRefinement, ...] = (NFT_RETURN_EVENTS,)
+"""All of them."""

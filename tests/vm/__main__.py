@@ -1,0 +1,99 @@
+"""``make kernels``: netfw's verifications and tests on stock kernels, and a table of results.
+
+python -m tests.vm --kernel 6.1 --kernel newest --iptables own --iptables bullseye
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tests.vm.cache import cache_folder
+from tests.vm.findings import Findings, read_findings
+from tests.vm.kernel import NEWEST, SUITES, fetch_kernel
+from tests.vm.machine import choose_accelerator, missing_program, run_in
+from tests.vm.python_files import ROOT, python_in_guest
+from tests.vm.root import OWN, ROOTS, root_archive
+from tests.vm.table import markdown
+from tests.vm.unavailable import Unavailable
+
+REPORTS = ("order.json", "router.json", "tests.xml")
+OUT = ROOT / "tests/out/kernels"
+PATIENCE = 5400.0
+"""Seconds for one guest: a few minutes on an idle machine with software emulation."""
+
+
+def main() -> int:
+    """0: everything agreed; 1: something differed; 4: something could not be run."""
+    parser = argparse.ArgumentParser(prog="make kernels", description=__doc__)
+    parser.add_argument("--kernel", action="append", help=f"default: {', '.join(SUITES)}")
+    parser.add_argument(
+        "--iptables", action="append", choices=sorted(ROOTS), help="default: own, and all with 6.1"
+    )
+    options = parser.parse_args()
+    problem = missing_program()
+    if problem:
+        print(f"kernels: skipped: {problem}", file=sys.stderr)
+        return 4
+    found: list[Findings] = []
+    unavailable = False
+    for series, root in _combinations(options.kernel, options.iptables):
+        try:
+            found.append(_try(series, root))
+        except Unavailable as error:
+            unavailable = True
+            print(f"kernels: {series} with iptables of {root}: skipped: {error}", file=sys.stderr)
+    OUT.mkdir(parents=True, exist_ok=True)
+    text = markdown(found)
+    (OUT / "table.md").write_text(text)
+    print(text)
+    for one in found:
+        for line in one.problems:
+            print(f"{one.kernel}, iptables {one.iptables}: {line}")
+    if not all(one.is_well for one in found):
+        return 1
+    return 4 if unavailable or not found else 0
+
+
+def _combinations(kernels: list[str] | None, roots: list[str] | None) -> list[tuple[str, str]]:
+    """Every kernel with this machine's own iptables; those of other releases with two of them."""
+    if kernels or roots:
+        return [(each, root) for each in kernels or SUITES for root in roots or [OWN]]
+    combinations = [(each, OWN) for each in SUITES]
+    combinations += [("5.10", "bullseye"), (NEWEST, "trixie")]
+    return combinations
+
+
+def _try(series: str, root: str) -> Findings:
+    """One kernel with one root tree; its reports go to ``tests/out/kernels``."""
+    began = time.monotonic()
+    kernel = fetch_kernel(series)
+    accelerator = choose_accelerator(kernel)
+    print(f"kernels: {kernel.release}, iptables of {root}: {accelerator.name}", end="", flush=True)
+    print(f" ({accelerator.reason})", flush=True)
+    archive = root_archive(root)
+    command = (
+        f"cd {ROOT}; export PYTHONPATH={ROOT} HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis\n"
+        f"{python_in_guest()} -m tests.vm.guest /out"
+    )
+    try:
+        ran = run_in(kernel, [archive], command, patience=PATIENCE)
+    finally:
+        archive.unlink(missing_ok=True)
+    folder = OUT / f"{series}-{root}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in {**ran.files, "console.txt": ran.output.encode()}.items():
+        Path(folder, name).write_bytes(content)
+    found = read_findings(ran.files, REPORTS)
+    if ran.status:
+        found.problems.append(f"the guest's program ended with status {ran.status}")
+    state = "well" if found.is_well else f"{len(found.problems)} problems"
+    print(f"kernels: {kernel.release}: {state}, {time.monotonic() - began:.0f} s", flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    cache_folder()
+    sys.exit(main())
