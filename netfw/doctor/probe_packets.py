@@ -16,16 +16,28 @@ from netfw.doctor.observed import Link, RoutingRule
 from netfw.doctor.place import WAYS, Spot, Way
 from netfw.doctor.probing import Conversation, Turn
 from netfw.doctor.spot_conditions import conditions_at, stages_at
-from netfw.doctor.steering import is_ordinary, leaves_by, routes_of, sample_of, tables_of
+from netfw.doctor.steering import (
+    is_ordinary,
+    leaves_by,
+    routes_of,
+    rule_at,
+    sample_of,
+    tables_of,
+)
 from netfw.ir.match import (
     AddressMatch,
+    CommentMatch,
+    ConnectionState,
+    ConntrackMatch,
     IcmpMatch,
     InterfaceMatch,
+    MarkMatch,
     Match,
     MultiportMatch,
     PortSide,
     ProtocolMatch,
     Side,
+    StateMatch,
     TcpMatch,
     UdpMatch,
 )
@@ -103,6 +115,31 @@ def conversations(
         if count <= 1:
             break
     return ()
+
+
+def asks_more(state: HostState, spot: Spot) -> bool:
+    """Whether a rule, or a routing rule, asks for more than a mark and what is chosen here.
+
+    Where such a reader says no, a trace does not tell which of its conditions was not met.
+    """
+    one = rule_at(state, spot)
+    if one is not None:
+        return bool(one.rule.unknown or one.rule.source or one.rule.destination)
+    return any(
+        (not isinstance(each, (*_HEADER, CommentMatch, MarkMatch)) and not _is_met_at_first(each))
+        # by which interface it leaves is decided by marks too
+        or (isinstance(each, InterfaceMatch) and each.way is InterfaceWay.OUT)
+        for each in conditions_at(state, spot)
+    )
+
+
+def _is_met_at_first(match: Match) -> bool:
+    """Whether the first packet of a connection meets it."""
+    states = match.states if isinstance(match, ConntrackMatch | StateMatch) else ()
+    is_plain = isinstance(match, StateMatch) or (
+        isinstance(match, ConntrackMatch) and match == ConntrackMatch(states=match.states)
+    )
+    return is_plain and ConnectionState.NEW in states and not getattr(match, "negate", False)
 
 
 def bridged_conversations(state: HostState, spot: Spot, bridge: str) -> tuple[Conversation, ...]:

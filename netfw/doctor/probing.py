@@ -97,6 +97,10 @@ class NoProbing:
     why: str
 
 
+ASKS_MORE = NoProbing("the reader asks for more, and a trace does not tell why it says no")
+"""Where a symptom is that a reader does not take a packet, which may have other reasons."""
+
+
 class Outcome(Enum):
     """What came of it."""
 

@@ -95,9 +95,9 @@ def how_it_ended(packets: Iterable[ObservedPacket]) -> str:
 
 def not_there(seen: Seen, spot: Spot) -> Verdict:
     """What is to be said of a packet that did not come by, or was not taken."""
-    what = "asked for it" if spot.system is System.ROUTING else "taken by it"
-    said = f"it was not {what} ({spot}): {how_it_ended([seen.first])}"
-    return Verdict(False, said, is_about_it=False)
+    asked = met(seen.first, spot)
+    said = f"it did not come by {spot}" if asked is None else at(spot, asked)
+    return Verdict(False, f"{said}: {how_it_ended([seen.first])}", is_about_it=False)
 
 
 def at(spot: Spot, asked: Met) -> str:

@@ -70,6 +70,23 @@ class NotMatched:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenWithout:
+    """A reader for packets that lack bits is asked about one that lacks them."""
+
+    reader: Spot
+    bits: int
+
+    def judge(self, seen: Seen) -> Verdict:
+        """Whether it is, and takes it."""
+        asked = met(seen.first, self.reader)
+        if asked is None:
+            return not_there(seen, self.reader)
+        if not asked.matched or asked.mark & self.bits:
+            return Verdict(False, at(self.reader, asked))
+        return Verdict(True, f"{at(self.reader, asked)}; {how_it_ended([seen.first])}")
+
+
+@dataclass(frozen=True, slots=True)
 class Matched:
     """A reader takes a packet whose mark is ``mark``, which is not the one that it names."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from netfw.doctor.finding import Finding
 from netfw.doctor.findings import FINDINGS
@@ -22,6 +23,7 @@ from netfw.doctor.probing import (
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.twin import Twin
 from netfw.host.twin_devices import BRIDGES, TUNNELS
+from netfw.ir.names import Family
 from netfw.traverse.observed import ObservedEnd
 from netfw.verify.conversing import Conversing, Talk
 
@@ -33,6 +35,13 @@ _KINDS: Mapping[Scene, frozenset[str]] = {
     Scene.TUNNELS: TUNNELS,
 }
 _SETTINGS = ("net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables")
+
+
+class Copied(Protocol):
+    """What a twin says of itself."""
+
+    def doubts(self, family: Family, *interfaces: str) -> tuple[str, ...]:
+        """What it lacks on the way of a packet that passes these interfaces."""
 
 
 def demonstrate(
@@ -64,7 +73,7 @@ def demonstrate(
             for number, those in talks.items():
                 probing = probings[number]
                 if those and isinstance(probing, Probing):
-                    found[number] = _judge(findings[number], probing, those, twin, lost)
+                    found[number] = judge(findings[number], probing, those, twin, lost)
     return Demonstrations(
         tuple(
             found.get(number) or _without_packet(finding, probings[number])
@@ -82,8 +91,8 @@ def _without_packet(finding: Finding, probing: Probing | NoProbing) -> Demonstra
     return Demonstration(finding, Outcome.NOT_PROBED, why)
 
 
-def _judge(
-    finding: Finding, probing: Probing, talks: Sequence[Talk], twin: Twin, lost: int
+def judge(
+    finding: Finding, probing: Probing, talks: Sequence[Talk], twin: Copied, lost: int
 ) -> Demonstration:
     """What the conversations of a finding show: the first one that shows it is the one that is
     told, else the first that came by what the finding is about."""
@@ -123,7 +132,7 @@ def _judge(
     return Demonstration(finding, outcome, said, tuple(told), count)
 
 
-def _doubts(twin: Twin, talk: Talk) -> tuple[str, ...]:
+def _doubts(twin: Copied, talk: Talk) -> tuple[str, ...]:
     """What the twin lacks on the way of a conversation."""
     passed = {talk.first.in_interface}
     if talk.left is not None:

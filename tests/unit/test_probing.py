@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from netfw.doctor.diagnosis import diagnose
+from netfw.doctor.finding import Finding, Severity
+from netfw.doctor.findings import FINDINGS
 from netfw.doctor.observed import Link
 from netfw.doctor.place import Spot, System, Way
 from netfw.doctor.probe_packets import Wanted, bridged_conversations, conversations
-from netfw.doctor.probing import Seen
+from netfw.doctor.probing import Conversation, Demonstration, Outcome, Probing, Seen
 from netfw.doctor.symptoms import BitsLost, FirstOnly, NotMatched
 from netfw.doctor.way_symptoms import PassedUnseen
 from netfw.ir.names import Backend, Family, Hook
@@ -17,7 +21,9 @@ from netfw.ir.net import format_address, parse_address
 from netfw.ir.protocols import TCP, UDP
 from netfw.traverse.observed import ObservedEnd, ObservedPacket, ObservedStep
 from netfw.traverse.packet import Packet
-from netfw.traverse.traversal import Outcome
+from netfw.traverse.traversal import Outcome as StepOutcome
+from netfw.verify.conversing import Talk
+from netfw.verify.demonstrate import judge
 from tests.unit.test_findings import host
 
 V4 = Family.IPV4
@@ -78,6 +84,30 @@ def test_packets_take_the_way_on_which_both_rules_are() -> None:
     assert not sent_for(text, rule("PREROUTING", 1), ways=frozenset({Way.FROM_HOST}))
 
 
+@pytest.mark.parametrize(
+    ("more", "probed"),
+    [
+        ("-p udp -m udp --dport 53", True),
+        ("-m conntrack --ctstate NEW,ESTABLISHED", True),
+        ("-m comment --comment mine", True),
+        ("-m conntrack --ctstate ESTABLISHED", False),
+        ("-m conntrack ! --ctstate NEW", False),
+        ("-m set --match-set some src", False),
+        ("-m limit --limit 1/min", False),
+        ("-o wb", False),
+    ],
+)
+def test_a_reader_that_asks_for_more_shows_nothing_by_saying_no(more: str, probed: bool) -> None:
+    """It would not have taken the packet with the right mark either."""
+    state = host(
+        "mangle PREROUTING -j MARK --set-xmark 0x2710/0xffffffff\n"
+        f"filter FORWARD {more} -m mark --mark 0x10000 -j ACCEPT"
+    )
+    (finding,) = diagnose(state, ("digit-twins",)).findings
+    probing = FINDINGS["digit-twins"].probe(finding, state)
+    assert isinstance(probing, Probing) is probed
+
+
 def test_bridged_packets_come_in_by_each_port() -> None:
     ports = tuple(Link(name, number, master="br0") for number, name in enumerate(("v1", "v2"), 3))
     state = host(
@@ -91,7 +121,9 @@ def test_bridged_packets_come_in_by_each_port() -> None:
     }
 
 
-def step(spot: Spot, before: int, after: int, outcome: Outcome = Outcome.CONTINUE) -> ObservedStep:
+def step(
+    spot: Spot, before: int, after: int, outcome: StepOutcome = StepOutcome.CONTINUE
+) -> ObservedStep:
     return ObservedStep(
         Hook.PREROUTING,
         "nft",
@@ -144,7 +176,7 @@ def test_a_rule_that_was_passed_is_known_by_what_came_behind_it() -> None:
     for steps in (
         [step(GUILTY, 0x3, 0x3)],
         [step(END, 0x1, 0x1)],
-        [step(rule("PREROUTING", 1), 0x3, 0x3, Outcome.ACCEPT)],
+        [step(rule("PREROUTING", 1), 0x3, 0x3, StepOutcome.ACCEPT)],
         [],
     ):
         assert not symptom.judge(seen(followed(*steps))).shown, steps
@@ -164,3 +196,59 @@ def test_what_a_bridge_passes_on_has_to_come_out() -> None:
     assert symptom.judge(seen(came_out="v2")).shown
     assert not symptom.judge(seen()).shown
     assert not symptom.judge(seen(followed(step(END, 0, 0)), came_out="v2")).shown
+
+
+LOST = BitsLost(GUILTY, 0x10000)
+SHOWS, DENIES = followed(step(GUILTY, 0x10001, 0x1)), followed(step(GUILTY, 0x10000, 0x10000))
+ELSEWHERE = followed(step(END, 0x10000, 0x10000))
+
+
+class Complete:
+    """A twin that lacks something where ``lack`` says so."""
+
+    def __init__(self, lack: str = "") -> None:
+        self.lack = lack
+
+    def doubts(self, family: Family, *interfaces: str) -> tuple[str, ...]:
+        return (self.lack,) if self.lack and "wa" in interfaces else ()
+
+
+def judged(
+    *packets: ObservedPacket | None, every: bool = False, lack: str = "", lost: int = 0
+) -> Demonstration:
+    """What is made of conversations of one packet each; None is one that was never seen."""
+    sent = Packet(V4, 1, 2, UDP, in_interface="wb")
+    talks = []
+    for number, packet in enumerate(packets):
+        talk = Talk(Conversation(sent), [(number, sent)])
+        talk.packets += [] if packet is None else [packet]
+        talks.append(talk)
+    conversations = tuple(talk.conversation for talk in talks)
+    probing = Probing(conversations, LOST, every)
+    finding = Finding("x", Severity.ERROR, "", (GUILTY,), "", ())
+    return judge(finding, probing, talks, Complete(lack), lost)
+
+
+def test_one_conversation_is_enough_to_show_it() -> None:
+    one = judged(ELSEWHERE, DENIES, SHOWS)
+    assert (one.outcome, one.packets, one.sent) == (Outcome.SHOWN, (SHOWS,), 3)
+    one = judged(ELSEWHERE, DENIES)
+    assert (one.outcome, one.packets) == (Outcome.NOT_SHOWN, (DENIES,))
+
+
+def test_what_is_said_of_every_packet_is_shown_by_all_that_came_by() -> None:
+    assert judged(SHOWS, ELSEWHERE, every=True).outcome is Outcome.SHOWN
+    assert judged(SHOWS, DENIES, every=True).outcome is Outcome.NOT_SHOWN
+
+
+def test_what_was_not_seen_whole_is_inconclusive() -> None:
+    for one in (
+        judged(SHOWS, lost=3),
+        judged(DENIES, lost=3),
+        judged(SHOWS, lack="a filter of tc"),
+        judged(DENIES, lack="a filter of tc"),
+        judged(replace(SHOWS, unsure="events were lost")),
+        judged(None),
+    ):
+        assert one.outcome is Outcome.INCONCLUSIVE
+        assert one.said

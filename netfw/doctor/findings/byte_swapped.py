@@ -8,8 +8,8 @@ from netfw.doctor.asked import RULES, begins_with
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
-from netfw.doctor.probe_packets import Wanted, conversations
-from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.probe_packets import Wanted, asks_more, conversations
+from netfw.doctor.probing import ASKS_MORE, NoProbing, Probing
 from netfw.doctor.steering import rule_at
 from netfw.doctor.symptoms import NotMatched
 
@@ -82,6 +82,8 @@ def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
     reader = next((use for use in both if use is not writer and use.tests), None)
     if writer is None or reader is None or not reader.read(Word.PACKET):
         return NoProbing("neither asks for what the other one sets on packets")
+    if asks_more(state, reader.spot):
+        return ASKS_MORE
     value = next(one.xor for one in writer.effects if one.word is Word.PACKET)
     mark = begins_with(writer)
     wanted = Wanted((writer.spot, reader.spot), rule_at(state, reader.spot), mark)

@@ -8,8 +8,8 @@ from netfw.doctor.asked import BEGINNERS, begins_with
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkTest, MarkUse, Word
-from netfw.doctor.probe_packets import Wanted, conversations
-from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.probe_packets import Wanted, asks_more, conversations
+from netfw.doctor.probing import ASKS_MORE, NoProbing, Probing
 from netfw.doctor.steering import rule_at
 from netfw.doctor.symptoms import NotMatched
 
@@ -115,6 +115,8 @@ def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
         return NoProbing("its rules are not there any more")
     if any(test.word is not Word.PACKET for test in reader.tests):
         return NoProbing("it is about the connection mark, and trace events carry the packet's")
+    if asks_more(state, asking):
+        return ASKS_MORE
     values = [one.xor for one in writer.effects if one.word is Word.PACKET and one.xor]
     mark = begins_with(writer)
     wanted = Wanted((spot, asking), rule_at(state, asking), mark)

@@ -9,8 +9,8 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.place import System
-from netfw.doctor.probe_packets import Wanted, conversations
-from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.probe_packets import Wanted, asks_more, conversations
+from netfw.doctor.probing import ASKS_MORE, NoProbing, Probing
 from netfw.doctor.steering import rule_at
 from netfw.doctor.symptoms import NotMatched
 from netfw.ir.mark import MAX_MARK
@@ -97,6 +97,8 @@ def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
     reader, meddler = state.use_at(spot), state.use_at(other)
     if reader is None or meddler is None:
         return NoProbing("its rules are not there any more")
+    if asks_more(state, spot):
+        return ASKS_MORE
     value = next(test.value for test in reader.tests if test.mask == MAX_MARK and test.value) or 0
     makers = [
         use

@@ -10,11 +10,11 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkTest, MarkUse, Word
 from netfw.doctor.place import Stage
-from netfw.doctor.probe_packets import Wanted, conversations
-from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.probe_packets import Wanted, asks_more, conversations
+from netfw.doctor.probing import ASKS_MORE, NoProbing, Probing
 from netfw.doctor.registry import MarkKind, owners_of
 from netfw.doctor.steering import rule_at
-from netfw.doctor.symptoms import NotMatched
+from netfw.doctor.symptoms import NotMatched, TakenWithout
 
 CODE = "mark-never-set"
 TITLE = "a mark is asked for that nothing in this network namespace sets"
@@ -139,12 +139,20 @@ def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
     (spot,) = finding.evidence
     reader = state.use_at(spot)
     tests = () if reader is None else reader.tests
+    asked = [
+        test
+        for test in tests
+        if test.word is Word.PACKET and test.can_match and (test.value or 0) & test.mask
+    ]
     bits = 0
-    for test in tests:
-        if test.word is Word.PACKET and test.can_match:
-            bits |= (test.value or 0) & test.mask
+    for test in asked:
+        bits |= (test.value or 0) & test.mask
     if not bits:
         return NoProbing("it is about the connection mark, and trace events carry the packet's")
     wanted = Wanted((spot,), rule_at(state, spot))
+    if all(test.negated for test in asked):
+        return Probing(conversations(state, wanted), TakenWithout(spot, bits), every=True)
+    if asks_more(state, spot):
+        return ASKS_MORE
     symptom = NotMatched(spot, lacks=bits)
     return Probing(conversations(state, wanted), symptom, every=True)

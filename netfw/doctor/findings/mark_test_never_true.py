@@ -9,8 +9,8 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkTest, MarkUse, Word
 from netfw.doctor.place import Spot, System, Way
-from netfw.doctor.probe_packets import Wanted, conversations
-from netfw.doctor.probing import NoProbing, Probing
+from netfw.doctor.probe_packets import Wanted, asks_more, conversations
+from netfw.doctor.probing import ASKS_MORE, NoProbing, Probing
 from netfw.doctor.steering import rule_at
 from netfw.doctor.symptoms import Matched, NotMatched
 
@@ -98,4 +98,6 @@ def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
     found += conversations(state, Wanted((spot,), mark=test.value))
     if test.negated:
         return Probing(tuple(found), Matched(spot, test.value))
+    if asks_more(state, spot):
+        return ASKS_MORE
     return Probing(tuple(found), NotMatched(spot, has=test.value))
