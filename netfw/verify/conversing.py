@@ -26,6 +26,7 @@ from netfw.ir.protocols import TCP, UDP
 from netfw.traverse.observed import ObservedPacket
 from netfw.traverse.packet import ACK, PORT_PROTOCOLS, SYN, Packet
 from netfw.traverse.packet_filter import PacketFilter
+from netfw.traverse.routing_tables import is_multicast
 from netfw.verify.follow import Follower, Wish
 
 _PATIENCE = 600.0
@@ -172,7 +173,7 @@ class Conversing:
             if talk.conversation.then is Turn.OWN_ANSWER and len(talk.packets) == 1:
                 talk.packets += [one for one in answers if _answers(one, talk)][:1]
             if len(talks) == 1:
-                talk.further += answers
+                talk.further += [one for one in answers if not _is_noise(one)]
 
     def _listen(self, talk: Talk) -> None:
         """Have a service where a conversation wants one."""
@@ -228,6 +229,12 @@ def _next_of(talk: Talk) -> Packet | None:
 def _number_of(packet: ObservedPacket) -> int | None:
     length = _NETWORK[packet.family]
     return cookie_of(packet.family, packet.headers[:length], packet.headers[length:])
+
+
+def _is_noise(packet: ObservedPacket) -> bool:
+    """Whether a packet is what a link that has just come up tells to groups."""
+    mine = packet.packet
+    return mine is None or is_multicast(mine.family, mine.destination)
 
 
 def _answers(packet: ObservedPacket, talk: Talk) -> bool:
