@@ -4,7 +4,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
-.PHONY: help setup verify test kernels bench fuzz faults lint lock clean
+.PHONY: help setup verify test kernels bench fuzz faults lint lock wheel wheelhouse deb clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -33,12 +33,13 @@ faults: setup ## put faults into changes of hosts: make faults ARGS='--backend n
 	$(BIN)/python -m tests.faults $(ARGS)
 
 # tests/test_tree.py runs each of these lines as a test.
-lint: setup ## run ruff, mypy, import-linter and codespell
+lint: setup ## run ruff, mypy, import-linter, codespell and the workflow's schema
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 
 lock: ## write requirements.lock from pyproject.toml; for newer versions: make lock ARGS=--upgrade
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
@@ -47,6 +48,16 @@ lock: ## write requirements.lock from pyproject.toml; for newer versions: make l
 	"$$scratch/bin/uv" pip compile --quiet --no-config --universal --python-version 3.11 --group dev \
 	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links $(ARGS) \
 	  --output-file requirements.lock pyproject.toml
+
+wheel: setup ## write netfw's wheel and source distribution into dist/, without a network
+	$(BIN)/python .packaging/wheel.py
+
+wheelhouse: setup ## fill dist/wheelhouse/, from which pip installs netfw without a network
+	$(BIN)/python .packaging/wheelhouse.py
+
+deb: ## write a package for this Debian or Ubuntu into dist/
+	@PYTHON='$(PYTHON)' bash .ci/setup.sh deb
+	$(BIN)/python .packaging/deb.py
 
 clean: ## remove everything that is not in git: .venv, caches, build and test output
 	rm -rf .venv build dist *.egg-info .*_cache .hypothesis tests/out

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what netfw needs and is missing: packages of the distribution (as root), then .venv.
 # Finds out by looking for commands and files, so a second run installs nothing and asks nobody.
-# Arguments name what more is needed: `kernels` for make kernels, `vagrant` for make vm-test.
+# Arguments name what more is needed: `kernels` for make kernels, `vagrant` for make vm-test,
+# `deb` for make deb.
 # Exit code 4: this machine lacks something, and the last lines say what to do.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -65,6 +66,10 @@ find_missing() {
       need libvirt-daemon-system command -v libvirtd virtlogd
       need openssh-client command -v ssh-keygen
       need rsync       command -v rsync ;;
+    deb)
+      need debhelper   command -v dh
+      need dpkg-dev    command -v dpkg-shlibdeps
+      need binutils    command -v strip ;;
     esac
   done
   [ "$venv" = ready ] && return

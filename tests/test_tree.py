@@ -7,12 +7,10 @@ import io
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tokenize
 import tomllib
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -162,23 +160,3 @@ def test_bit_numbers_of_the_policy_field_are_written_once():
             and ast.literal_eval(token.string) in BITS_OF_THE_POLICY_FIELD
         ],
     )
-
-
-def test_wheel_holds_every_file_of_the_package(tmp_path: Path):
-    """Examples, documents and templates that git knows must reach whoever installs netfw."""
-    tree = tmp_path / "tree"
-    in_git = files_in_git("netfw", "pyproject.toml", "README.md", "LICENSE")
-    for path in in_git:
-        copy = tree / path.relative_to(ROOT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
-    expect_success(
-        run(
-            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(tree)),
-        )
-    )
-    (wheel,) = tmp_path.glob("netfw-*.whl")
-    packed = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {str(path.relative_to(ROOT)) for path in files_in_git("netfw")}
-    expect_none("not in the wheel", sorted(wanted - packed))

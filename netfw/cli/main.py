@@ -103,7 +103,7 @@ def _dispatch(words: list[str]) -> int:
         near = get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean '{near[0]}'?" if near else "see 'netfw --help'"
         raise UsageError.at("netfw", f"there is no verb '{verb}'", hint)
-    parser, module = _build_parser(verb)
+    parser, module = build_parser(verb)
     arguments = parser.parse_args(words)
     if module is None:
         parser.print_help()
@@ -144,7 +144,9 @@ def _add_common(parser: argparse.ArgumentParser, *, default: bool) -> None:
     )
 
 
-def _build_parser(chosen: str | None) -> tuple[_Parser, Verb | None]:
+def build_parser(chosen: str | None) -> tuple[argparse.ArgumentParser, Verb | None]:
+    """The parser of the command line, with the arguments of the ``chosen`` verb, and that verb's
+    module; those of the others are left out, as they take time to import."""
     parser = _Parser(
         prog="netfw",
         description="Generates netfilter rulesets from policies, and verifies them on the kernel.",
