@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from netfw.ir.match import Match
@@ -16,3 +17,12 @@ class AnyOf:
 
 Condition = Match | AnyOf
 """What a rule asks of a packet, of whatever kind of rules."""
+
+
+def each_of(conditions: Iterable[Condition]) -> Iterator[Match]:
+    """All conditions, and of those of which one is enough each."""
+    for one in conditions:
+        if isinstance(one, AnyOf):
+            yield from one.matches
+        else:
+            yield one

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from netfw.doctor.any_of import AnyOf
+from netfw.doctor.any_of import each_of
 from netfw.doctor.asked import given_by
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
@@ -48,10 +48,9 @@ def comes_by(writer: MarkUse) -> str:
     """The interface whose packets a writer at the entry is for; empty where it is for others."""
     if not any(where.stage in (Stage.PREROUTING, Stage.INGRESS) for where in writer.passages):
         return ""
-    for one in (*writer.matches, *writer.calls):
-        for match in one.matches if isinstance(one, AnyOf) else (one,):
-            if isinstance(match, InterfaceMatch) and match.way is Way.IN and not match.negate:
-                return match.name
+    for match in each_of((*writer.matches, *writer.calls)):
+        if isinstance(match, InterfaceMatch) and match.way is Way.IN and not match.negate:
+            return match.name
     return ""
 
 

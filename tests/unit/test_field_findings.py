@@ -87,7 +87,12 @@ def test_a_mark_that_nobody_asks_for_or_that_routing_has_seen_may_go() -> None:
     # raw and filter do not have the packet routed again
     late = "filter OUTPUT -j MARK --set-xmark 0x100/0xff00"
     assert not found(host(late, NOT_WG, links=(WG,)), "socket-mark-overwritten")
+    early = late.replace("filter", "raw")
+    assert not found(host(early, NOT_WG, links=(WG,)), "socket-mark-overwritten")
     assert found(host(rules, NOT_WG, links=(WG,)), "socket-mark-overwritten")
+    # whoever asks has asked before
+    before = "mangle OUTPUT -m mark --mark 0xca6c -j ACCEPT\n"
+    assert not found(host(before + late, links=(WG,)), "socket-mark-overwritten")
 
 
 OVERLAP = (

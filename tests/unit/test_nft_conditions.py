@@ -149,6 +149,8 @@ def test_a_native_rule_above_that_takes_some_of_them_is_a_warning() -> None:
         [LAN, {"return": None}],
         [payload("ip", "saddr", net("10.0.0.0", 8)), set_mark(9), ACCEPT],
         [meta("iifname", "@lans"), ACCEPT],
+        [meta("iifname", {"set": ["lo", "lan2"]}), ACCEPT],
+        [payload("ip", "saddr", net("10.0.0.0", 8)), state("established"), ACCEPT],
     ],
 )
 def test_a_native_rule_above_that_is_for_others(above: list[dict[str, Any]]) -> None:

@@ -413,6 +413,39 @@ def test_tunnel_keeps_mark() -> None:
     assert found(of_table(elsewhere, links=vxlan), code)
 
 
+def test_bridged_unseen() -> None:
+    code = "bridged-unseen"
+    links = (Link("br0", 2, "bridge"), Link("p1", 3, master="br0"), Link("p2", 4, master="br0"))
+    for ports in ("p1", {"set": ["p1", "p2"]}):
+        marks = native([meta("iifname", ports), set_mark(1)], hook="forward")
+        assert found(of_table(marks, links=links), code)
+        on = {"net/bridge/bridge-nf-call-iptables": "1"}
+        assert not found(of_table(marks, links=links, sysctls=on), code)
+        of_bridge = replace(marks, family="bridge")
+        assert not found(of_table(of_bridge, links=links), code)
+    of_six = six("mangle FORWARD -i p1 -j MARK --set-xmark 0x1/0x1", routes=())
+    four = {"net/bridge/bridge-nf-call-iptables": "1"}
+    assert found(replace(of_six, links=links, sysctls=four), code)
+    both = {**four, "net/bridge/bridge-nf-call-ip6tables": "1"}
+    assert not found(replace(of_six, links=links, sysctls=both), code)
+
+
+def test_a_tunnel_s_mark_is_taken_off_for_one_of_several_links() -> None:
+    links = (Link("gnv", 5, "geneve"),)
+    rules = (by_mark(8, 8),)
+    routes = (route(254, "wa"), route(100, "gnv"))
+    for names, expected in ((["gnv", "vx"], False), (["wa", "vx"], True)):
+        clears = [meta("oifname", {"set": names}), set_mark({"&": [MARK, 0xFFFFFFF7]})]
+        tables = (
+            table(
+                chain("p", [set_mark(8)], hook="prerouting"),
+                chain("z", clears, hook="postrouting"),
+            ),
+        )
+        state_ = host("", *rules, tables=tables, routes=routes, links=links)
+        assert bool(found(state_, "tunnel-keeps-mark")) is expected
+
+
 def test_two_backends() -> None:
     code = "two-backends"
     legacy = held("mangle OUTPUT -j CONNMARK --set-xmark 0x1/0x1", Backend.LEGACY, V6)

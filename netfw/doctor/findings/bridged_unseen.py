@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from netfw.doctor.any_of import each_of
 from netfw.doctor.asked import RULES
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
@@ -53,7 +54,7 @@ def find(state: HostState) -> Iterator[Finding]:
 
 
 def _named_port(use: MarkUse, ports: dict[str, Link]) -> str:
-    for one in (*use.matches, *use.calls):
+    for one in each_of((*use.matches, *use.calls)):
         if isinstance(one, InterfaceMatch) and not one.negate and one.name in ports:
             return one.name
         if isinstance(one, PhysdevMatch):
@@ -68,7 +69,7 @@ def _is_about_bridging(state: HostState, use: MarkUse, ports: dict[str, Link]) -
     """
     if not any(where.stage is Stage.FORWARD for where in use.passages) or len(ports) < 2:
         return False
-    if any(isinstance(one, InterfaceMatch) for one in (*use.matches, *use.calls)):
+    if any(isinstance(one, InterfaceMatch) for one in each_of((*use.matches, *use.calls))):
         return False
     return not any(
         not one.startswith(("fe80", "127.", "::1"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netfw.doctor.any_of import Condition
+from netfw.doctor.any_of import Condition, each_of
 from netfw.doctor.asked import RULES, asked_by, conditions_of, program_of, set_by
 from netfw.doctor.chain_ends import ChainEnd, Endings
 from netfw.doctor.conditions import exclude, imply
@@ -96,7 +96,7 @@ def _is_about_more(ending: ChainEnd) -> bool:
         isinstance(one, MarkMatch | ConnmarkMatch | StateMatch | ConntrackMatch)
         or (isinstance(one, InterfaceMatch) and one.name == "lo")
         or (isinstance(one, UnknownMatch) and one.module == "nft")
-        for one in ending.matches
+        for one in each_of(ending.matches)
     )
 
 

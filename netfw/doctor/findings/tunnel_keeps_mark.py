@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netfw.doctor.asked import asked_by, effects_on, set_by
+from netfw.doctor.conditions import exclude
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
@@ -73,10 +74,11 @@ def _is_cleared(state: HostState, bits: int, tunnel: str) -> bool:
     for use in state.writers(Word.PACKET):
         if not any(where.stage is Stage.POSTROUTING for where in use.passages):
             continue
-        if any(bits & (one.clears | one.toggles) == bits for one in effects_on(use, Word.PACKET)):
-            outs = [one for one in use.matches if isinstance(one, InterfaceMatch)]
-            if all(one.way is not Way.OUT or one.covers(tunnel) is not one.negate for one in outs):
-                return True
+        sees_it = not exclude((*use.matches, *use.calls), (InterfaceMatch(Way.OUT, tunnel),))
+        if sees_it and any(
+            bits & (one.clears | one.toggles) == bits for one in effects_on(use, Word.PACKET)
+        ):
+            return True
     return False
 
 
