@@ -7,18 +7,21 @@ temporary folder for the repaired state, or where a case has no such place.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from netfw.cli.main import main
+from netfw.errors import ExitCode
 from netfw.host.live_namespace import LiveNamespace
+from netfw.host.wait import wait_until
 from tests.data_schema import fitting
 
 CASES = Path(__file__).parents[3] / "shared" / "mark-cases"
@@ -37,6 +40,8 @@ class MarkCase:
     namespace: str = "r"
     broken_at: str = ""
     repaired_at: str | None = "# FIX"
+    service: int = 0
+    """The port of a service that the fault is about; the script does not wait for it."""
 
 
 MARK_CASES = (
@@ -70,6 +75,7 @@ MARK_CASES = (
         "answers-unmarked",
         ("tcp_fwmark_accept",),
         repaired_at="# FIX 1",
+        service=8022,
     ),
     MarkCase(
         "25-bridged-traffic-not-marked",
@@ -98,6 +104,8 @@ def built(case: MarkCase, prefix: str, folder: Path, *, repaired: bool) -> Itera
         _run(script, prefix, folder)
         if repaired and "conntrack -D" in script.read_text() and not shutil.which("conntrack"):
             _forget_connections(f"{prefix}{case.namespace}")
+        if case.service:
+            _await_service(f"{prefix}{case.namespace}", case.service)
         yield f"{prefix}{case.namespace}"
     finally:
         subprocess.run(
@@ -127,6 +135,14 @@ def _run(script: Path, prefix: str, folder: Path) -> None:
     text = said.read_text()
     if status or "broken state left up" not in text:
         raise RuntimeError(f"{script.name} built no host: {text}")
+
+
+def _await_service(namespace: str, port: int) -> None:
+    def listens() -> bool:
+        listed = ["ip", "netns", "exec", namespace, "ss", "-Hltn", f"sport = :{port}"]
+        return bool(subprocess.run(listed, capture_output=True, check=True).stdout)
+
+    assert wait_until(listens, 10)
 
 
 def _forget_connections(namespace: str) -> None:
@@ -175,17 +191,14 @@ def _kept_behind(lines: list[str], mark: str) -> str:
 
 
 def diagnosis(namespace: str, *options: str) -> dict[str, Any]:
-    """What ``netfw doctor --json`` says of a namespace."""
-    done = subprocess.run(
-        [sys.executable, "-m", "netfw", "doctor", "--netns", namespace, "--json", *options],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    if done.returncode not in (0, 1):
-        raise RuntimeError(f"netfw doctor: {done.stderr}")
-    found: dict[str, Any] = fitting("doctor", json.loads(done.stdout))
+    """What ``netfw doctor --json`` says of a namespace; in this process, since an interpreter and
+    its modules cost more than the diagnosis."""
+    said, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
+        status = main(["doctor", "--netns", namespace, "--json", *options])
+    if status not in (ExitCode.OK, ExitCode.DIFFERENCES):
+        raise RuntimeError(f"netfw doctor: {errors.getvalue()}")
+    found: dict[str, Any] = fitting("doctor", json.loads(said.getvalue()))
     return found
 
 
