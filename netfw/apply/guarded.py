@@ -141,10 +141,11 @@ def guarded(
         yield Guarded(state, pending, call)
 
 
-def confirm(state: StateFolder) -> Pending:
-    """Keep the change that waits, and send its guard home; raises ConflictError."""
+def confirm(state: StateFolder, number: int | None = None) -> Pending:
+    """Keep the change that waits, and send its guard home; raises ConflictError, also where it is
+    not the one with this ``number``."""
     with locked(state):
-        pending = confirm_change(state)
+        pending = confirm_change(state, number)
         note(state, pending.number, "confirmed")
     nudge(state, pending.number)
     return pending

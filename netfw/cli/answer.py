@@ -26,7 +26,7 @@ def wait_for_answer(number: int, limit: float) -> int:
         return take_back_now(number, "interrupted")
     if answer in ("y", "yes"):
         try:
-            confirm(StateFolder())
+            confirm(StateFolder(), number)
         except ConflictError as error:
             print(error.faults[0])
             return int(ExitCode.ROLLED_BACK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import gc
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ def add_confirmation(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--yes", action="store_true", help="keep it without asking")
     parser.add_argument("-m", "--message", metavar="WHY", default="", help="noted in the history")
+    parser.add_argument("--json", action="store_true", help="print JSON, and ask nobody")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -114,7 +116,7 @@ def write_wish(
     if arguments.no_rehearse and rehearse is not None:
         print("netfw: NOT REHEARSED, as --no-rehearse says", file=sys.stderr)
         rehearse = None
-    is_asked = sys.stdin.isatty() and not arguments.yes
+    is_asked = sys.stdin.isatty() and not arguments.yes and not arguments.json
     within = arguments.confirm or (_QUESTION_TIME if is_asked else None)
     applied = apply_wish(
         wish,
@@ -122,6 +124,11 @@ def write_wish(
         confirm_within=within,
         rehearse=rehearse,
     )
+    if arguments.json:
+        from netfw.report.applied import applied_data
+
+        sys.stdout.write(json.dumps(applied_data(applied), indent=1) + "\n")
+        return int(ExitCode.OK)
     if applied.made is None:
         print("nothing to do: this host holds what is wished")
         return int(ExitCode.OK)

@@ -77,11 +77,12 @@ def begin_waiting(state: StateFolder, pending: Pending, seconds: float) -> Pendi
     return waiting
 
 
-def confirm_change(state: StateFolder) -> Pending:
+def confirm_change(state: StateFolder, number: int | None = None) -> Pending:
     """Keep the change that waits: host and history are what they are from now on.
 
-    Raises ConflictError where none waits, or where somebody was faster. The lock of the folder is
-    needed, so that it is no other change that is renamed than the one that was looked at.
+    Raises ConflictError where none waits, where it is another one than ``number`` says, or where
+    somebody was faster. The lock of the folder is needed, so that it is no other change that is
+    renamed than the one that was looked at.
     """
     pending = read_pending(state)
     place = str(state.path)
@@ -89,7 +90,12 @@ def confirm_change(state: StateFolder) -> Pending:
         undoing = read_pending(state, UNDOING)
         if undoing is not None:
             raise _too_late(state, undoing.number)
-        raise ConflictError.at(place, "no change waits to be confirmed", "see 'netfw status'")
+        which = "no change waits" if number is None else f"change {number} does not wait"
+        raise ConflictError.at(place, f"{which} to be confirmed", "see 'netfw status'")
+    if number is not None and pending.number != number:
+        raise ConflictError.at(
+            place, f"change {pending.number} waits to be confirmed, not {number}", _DECIDE
+        )
     if pending.phase is Phase.WRITING:
         raise ConflictError.at(
             place, f"change {pending.number} is not written yet", "see 'netfw status'"

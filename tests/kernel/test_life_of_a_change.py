@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,6 +134,18 @@ def test_what_is_confirmed_in_time_stays(host: ChangedHost) -> None:
     assert "change 1 is kept" in host.netfw("confirm").stdout
     assert host.saved() == held
     assert host.status()["well"] is True
+
+
+def test_only_the_change_that_is_meant_is_confirmed(host: ChangedHost) -> None:
+    words = ("apply", host.write_policy(POLICY), "--no-rehearse", "--json")
+    said = json.loads(host.netfw(*words, "--confirm", "20s").stdout)
+    assert (said["change"], said["waits"]) == (1, 20)
+    assert any(line["rule"].startswith("public/") for line in said["plan"]["changes"])
+    refused = host.netfw("confirm", "2", status=4).stderr
+    assert "change 1 waits to be confirmed, not 2" in refused
+    assert "change 1 is kept" in host.netfw("confirm", "1").stdout
+    assert "change 1 does not wait" in host.netfw("confirm", "1", status=4).stderr
+    assert json.loads(host.netfw(*words).stdout)["change"] is None
 
 
 def test_rollback_goes_back_and_remove_takes_everything_away(host: ChangedHost) -> None:
