@@ -33,12 +33,13 @@ faults: setup ## put faults into changes of hosts: make faults ARGS='--backend n
 	$(BIN)/python -m tests.faults $(ARGS)
 
 # tests/test_tree.py runs each of these lines as a test.
-lint: setup ## run ruff, mypy, import-linter, codespell and the workflow's schema
+lint: setup ## run ruff, mypy, import-linter, codespell, ansible-lint and the workflow's schema
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	env ANSIBLE_COLLECTIONS_PATH=tests/fleet/collections $(BIN)/ansible-lint -q --offline --config-file playbooks/.ansible-lint --project-dir playbooks playbooks
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 
 lock: ## write requirements.lock from pyproject.toml; for newer versions: make lock ARGS=--upgrade

@@ -50,6 +50,8 @@ find_missing() {
   need procps         command -v sysctl
   need kmod           command -v modprobe
   need netbase        ls /etc/protocols /etc/services
+  need openssh-client command -v ssh ssh-keygen
+  need openssh-server command -v sshd
   local what
   for what in "${wanted[@]}"; do
     case $what in
