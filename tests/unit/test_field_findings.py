@@ -130,6 +130,9 @@ def test_a_known_program_clears_another_one_s_bits() -> None:
     # a program clears its own bits
     own = rules.replace("cali-PREROUTING", "CILIUM_OTHER_mangle")
     assert not found(host(own, by_mark(0x200, 0xF00)), "fields-overlap")
+    # and so may whoever is not known
+    some = rules.replace("cali-PREROUTING", "mine")
+    assert not found(host(some, by_mark(0x200, 0xF00)), "fields-overlap")
 
 
 @pytest.mark.parametrize(
@@ -251,7 +254,7 @@ def test_programs_of_ebpf_before_a_reader() -> None:
         # where packets leave, nothing is read any more
         (READ, BpfProgram("eth0 tcx egress", "", "tcx egress")),
         # a filter of systemd
-        (READ, BpfProgram("cgroup /system.slice", "", "ingress packets")),
+        (READ.replace("INPUT", "OUTPUT"), BpfProgram("cgroup /s", "", "egress packets")),
         # sockets' marks are of what leaves
         (READ, BpfProgram("cgroup /", "", "new sockets")),
     ],
