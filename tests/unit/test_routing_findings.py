@@ -164,6 +164,12 @@ def test_a_rule_for_all_is_meant_so_without_marks_or_behind_a_bypass() -> None:
     assert not found(host(MARKS, bare(), bypass), "selector-lost")
 
 
+def test_strongswan_s_table_is_for_all_packets() -> None:
+    routes = (route(254, "wa"), route(220, "wb"))
+    assert not found(host(MARKS, bare(220, 220), routes=routes), "selector-lost")
+    assert found(host(MARKS, bare(221, 220), routes=routes), "selector-lost")
+
+
 def test_a_rule_for_all_of_ipv6() -> None:
     routes = (route6(254, "wa"), route6(100, "wb"))
     writes = "mangle OUTPUT -j MARK --set-xmark 0x1/0x1"

@@ -29,6 +29,8 @@ Say the mask: 'fwmark 0/0xffffffff' is for unmarked packets, 'fwmark 0/0x100' fo
 one bit, and 'not fwmark 0x100/0x100' says the same.
 """
 _DEFAULT_TABLE = 253
+_STRONGSWAN = (220, 220)
+"""The preference and the table that strongSwan takes for all packets, on purpose."""
 _KERNEL = 2
 """RTPROT_KERNEL in linux/rtnetlink.h."""
 
@@ -55,6 +57,8 @@ def find(state: HostState) -> Iterator[Finding]:
         if one.protocol == _KERNEL or rule.table in (LOCAL_TABLE, MAIN_TABLE, _DEFAULT_TABLE):
             continue
         if not _is_bare(rule) or rule.preference >= mains[rule.family]:
+            continue
+        if (rule.preference, rule.table) == _STRONGSWAN:
             continue
         if _has_default(state, one) and not _has_bypass(state, one):
             yield _finding(one)
