@@ -74,7 +74,8 @@ class HostState:
     ``sysctls`` are by path below /proc/sys. ``sockets`` are all of TCP, UDP and raw.
     ``connections`` are summed up by mark; ``with_mark_zero`` are those without one.
     ``networkd`` is None where it neither runs here nor is to; ``virtual_servers`` are the marks of
-    services of IPVS. ``neighbours`` are only read where a mark is asked for that nobody sets.
+    services of IPVS. ``kernel_lacks`` are options that it was built without.
+    ``neighbours`` are only read where a mark is asked for that nobody sets.
     """
 
     name: str = "this host"
@@ -93,6 +94,7 @@ class HostState:
     sets: tuple[MarkedSet, ...] = ()
     networkd: Networkd | None = None
     virtual_servers: tuple[int, ...] = ()
+    kernel_lacks: frozenset[str] = frozenset()
     neighbours: tuple[Neighbour, ...] = ()
     not_read: tuple[NotRead, ...] = ()
 

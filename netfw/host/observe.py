@@ -28,6 +28,7 @@ from netfw.errors import CapabilityError, HostError, NetfwError
 from netfw.facts.marked_sets import parse_marked_sets
 from netfw.facts.queue_readers import parse_netlink_sockets, parse_queue_readers
 from netfw.host.ipsets import saved_sets
+from netfw.host.kernel_config import read_missing_options
 from netfw.host.live_facts import LiveFacts, read_facts
 from netfw.host.live_namespace import LiveNamespace
 from netfw.host.live_rules import read_every_rule
@@ -141,6 +142,7 @@ def read_state(namespace: LiveNamespace) -> HostState:
         reader.attempt("ipset", lambda: _read_sets(entered), ()),
         reader.attempt("systemd-networkd", lambda: read_networkd(namespace), None),
         reader.attempt("IPVS", lambda: read_marked_services(namespace), ()),
+        reader.attempt("the kernel's configuration", read_missing_options, frozenset()),
     )
     neighbours, without = reader.attempt(
         "other namespaces",

@@ -143,3 +143,9 @@ def test_networkd_takes_away_rules_by_mark_of_ip_rule(box: Namespace, tmp_path: 
 def test_a_kernel_without_ipvs_has_no_services_of_it(box: Namespace) -> None:
     with LiveNamespace(box.path) as live:
         assert read_marked_services(live) == ()
+
+
+def test_this_kernel_has_what_its_rules_need(box: Namespace) -> None:
+    """Rules with MARK and CONNMARK load, so none of their options is missing."""
+    restore(box, Backend.NFT, Family.IPV4, SETS)
+    assert "NETFILTER_XT_MARK" not in _read(box).kernel_lacks

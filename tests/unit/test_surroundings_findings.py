@@ -10,6 +10,7 @@ from netfw.doctor.host_state import HostState, Neighbour
 from netfw.doctor.observed import Networkd
 from netfw.doctor.place import System
 from netfw.errors import FactError
+from netfw.facts.kernel_config import missing_options
 from netfw.facts.networkd_conf import manages_foreign_rules
 from netfw.facts.virtual_servers import parse_marked_services
 from netfw.ir.mark import MaskedWord
@@ -151,3 +152,28 @@ def test_a_mark_that_is_set_here_or_not_there() -> None:
     # a connection mark does not cross at all, and nobody thinks so
     connection = ASKS.replace("-m mark", "-m connmark")
     assert not found(replace(host(connection), neighbours=(near(there),)), code)
+
+
+CONFIG = "CONFIG_NET=y\nCONFIG_NETFILTER_XT_MARK=m\n# CONFIG_NETFILTER_XT_CONNMARK is not set\n"
+
+
+def test_what_a_kernel_was_built_without() -> None:
+    assert missing_options(CONFIG) == {"NETFILTER_XT_CONNMARK", "NF_CONNTRACK_MARK"}
+    assert missing_options(CONFIG + "CONFIG_NF_CONNTRACK_MARK=y\n") == {"NETFILTER_XT_CONNMARK"}
+    assert not missing_options("")
+
+
+def test_a_kernel_that_cannot_set_a_mark_that_is_asked_for() -> None:
+    code, lacks = "mark-extension-missing", frozenset({"NETFILTER_XT_MARK"})
+    state = replace(host("", by_mark(7)), kernel_lacks=lacks)
+    (one,) = found(state, code)
+    assert "CONFIG_NETFILTER_XT_MARK" in one.problem
+    asks = "filter FORWARD -m connmark --mark 0x40/0xf0 -j ACCEPT"
+    assert not found(replace(host(asks), kernel_lacks=lacks), code)
+    for option in ("NETFILTER_XT_CONNMARK", "NF_CONNTRACK_MARK"):
+        assert found(replace(host(asks), kernel_lacks=frozenset({option})), code)
+    assert not found(host("", by_mark(7)), code)
+    # native rules set it without the extension
+    native = (table(chain("p", [or_mark(7)], hook="prerouting")),)
+    state = replace(host("", by_mark(7), tables=native), kernel_lacks=lacks)
+    assert not found(state, code)
