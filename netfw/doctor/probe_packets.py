@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, product
 
+from netfw.doctor.asked import RULES, goes_from, set_by
 from netfw.doctor.host_state import HostState
+from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import Link, RoutingRule
 from netfw.doctor.place import WAYS, Spot, Way
 from netfw.doctor.probing import Conversation, Turn
@@ -54,6 +56,8 @@ from netfw.traverse.skb import Skb
 
 _MOST = 12
 """How many conversations are tried for a finding."""
+_FEW = 3
+"""How many rules are tried that give packets a mark."""
 _FAR = {
     Family.IPV4: parse_address("198.51.100.1")[1],
     Family.IPV6: parse_address("2001:db8:ffff::1")[1],
@@ -115,6 +119,19 @@ def conversations(
         if count <= 1:
             break
     return ()
+
+
+def that_have(state: HostState, use: MarkUse, bits: int) -> tuple[Conversation, ...]:
+    """Packets that come by a rule and have some of these bits there: from a rule before it, from
+    the socket, or from the rule itself, where they come by twice."""
+    setters = [
+        one.spot
+        for one in state.kinds_of_writers(Word.PACKET)
+        if one.spot.system in RULES and set_by(one, Word.PACKET) & bits and goes_from(one, use)
+    ]
+    wanted = [Wanted((use.spot, spot)) for spot in setters[:_FEW]]
+    wanted += [Wanted((use.spot,), mark=bits), Wanted((use.spot,))]
+    return tuple(one for each in wanted for one in conversations(state, each))
 
 
 def asks_more(state: HostState, spot: Spot) -> bool:

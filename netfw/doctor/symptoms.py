@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from netfw.doctor.place import Spot
 from netfw.doctor.probing import Seen, Verdict
-from netfw.doctor.seen_at import at, how_it_ended, mark_had, met, not_there, step_at
+from netfw.doctor.seen_at import at, how_it_ended, is_at, mark_had, met, not_there, step_at
 from netfw.traverse.traversal import Outcome
 
 _ENDS = frozenset({Outcome.ACCEPT, Outcome.DROP, Outcome.REJECT, Outcome.QUEUE})
@@ -22,9 +22,13 @@ class BitsLost:
 
     def judge(self, seen: Seen) -> Verdict:
         """Whether it does."""
-        step = step_at(seen.first, self.at)
-        if step is None:
+        steps = [step for step in seen.first.steps if is_at(step, self.at)]
+        if not steps:
             return not_there(seen, self.at)
+        # a packet may come by twice
+        step = next(
+            (one for one in steps if one.mark_before & ~one.mark_after & self.bits), steps[0]
+        )
         before, after = step.mark_before & self.bits, step.mark_after & self.bits
         change = f"mark {step.mark_before:#x} -> {step.mark_after:#x} at {self.at}"
         lost = before & ~after

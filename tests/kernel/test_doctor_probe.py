@@ -258,6 +258,24 @@ def test_an_accept_is_shown_to_be_overruled(router: Router) -> None:
     assert one.outcome is Outcome.NOT_SHOWN
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "-A PREROUTING -i left -j MARK --set-xmark 0x20/0x20\n"
+        "-A PREROUTING -j MARK --set-xmark 0x30/0x10\n",
+        ":twice - [0:0]\n-A PREROUTING -j twice\n-A FORWARD -j twice\n"
+        "-A twice -j MARK --set-xmark 0x8/0x0\n",
+    ],
+    ids=["set before", "twice"],
+)
+def test_bits_that_are_turned_over_are_shown_to_be_off(router: Router, lines: str) -> None:
+    restore(router.box, Backend.NFT, Family.IPV4, f"*mangle\n{lines}COMMIT\n")
+    state, (finding,) = look(router, "mark-toggled")
+    (one,) = probe(router, state, finding)
+    assert one.outcome is Outcome.SHOWN, one.said
+    assert "was there before the rule and is gone behind it" in one.said
+
+
 def test_a_tunnel_wraps_packets_in_the_twin_as_on_the_host(router: Router) -> None:
     """The packet that carries another one is the kernel's, and has its mark."""
     for line in (

@@ -9,9 +9,8 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.place import WAYS, Stage
-from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probe_packets import that_have
 from netfw.doctor.probing import NoProbing, Probing
-from netfw.doctor.spot_conditions import stages_at
 from netfw.doctor.symptoms import BitsLost
 from netfw.ir.match import ConnmarkMatch, MarkMatch
 
@@ -86,14 +85,12 @@ def _finding(use: MarkUse, bits: int, value: int, mask: int, word: Word) -> Find
 
 
 def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
-    """A packet of this host that has the bits from its socket."""
+    """A packet that has the bits when it comes by."""
     (spot,) = finding.evidence
     use = state.use_at(spot)
     bits = 0
     for one in () if use is None else use.effects:
         bits |= one.toggles if one.word is Word.PACKET else 0
-    if not bits:
+    if use is None or not bits:
         return NoProbing("it is about the connection mark, and trace events carry the packet's")
-    if not stages_at(state, spot) & {Stage.OUTPUT, Stage.POSTROUTING}:
-        return NoProbing("a packet that comes in has no bits yet that it could lose")
-    return Probing(conversations(state, Wanted((spot,), mark=bits)), BitsLost(spot, bits))
+    return Probing(that_have(state, use, bits), BitsLost(spot, bits))

@@ -8,10 +8,8 @@ from netfw.doctor.asked import RULES
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkEffect, MarkUse, Word
-from netfw.doctor.place import Stage
-from netfw.doctor.probe_packets import Wanted, conversations
+from netfw.doctor.probe_packets import that_have
 from netfw.doctor.probing import NoProbing, Probing
-from netfw.doctor.spot_conditions import stages_at
 from netfw.doctor.symptoms import BitsLost
 from netfw.ir.mark import MAX_MARK
 
@@ -57,14 +55,12 @@ def _finding(use: MarkUse, effect: MarkEffect, word: Word) -> Finding:
 
 
 def probe(finding: Finding, state: HostState) -> Probing | NoProbing:
-    """A packet of this host that has the bits from its socket."""
+    """A packet that has the bits when it comes by."""
     (spot,) = finding.evidence
     use = state.use_at(spot)
     bits = 0
     for one in () if use is None else use.effects:
         bits |= ~one.keep & MAX_MARK if one.word is Word.PACKET else 0
-    if not bits:
+    if use is None or not bits:
         return NoProbing("it is about the connection mark, and trace events carry the packet's")
-    if not stages_at(state, spot) & {Stage.OUTPUT, Stage.POSTROUTING}:
-        return NoProbing("a packet that comes in has no bits yet that it could lose")
-    return Probing(conversations(state, Wanted((spot,), mark=bits)), BitsLost(spot, bits))
+    return Probing(that_have(state, use, bits), BitsLost(spot, bits))
