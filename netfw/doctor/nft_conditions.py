@@ -157,8 +157,7 @@ def _of_payload(protocol: str, name: str, right: Any, *, negate: bool) -> list[M
         net = _net(right)
         if net is None or net.family is not family:
             return None
-        found: list[Match] = [AddressMatch(_SIDES[name], net, negate)]
-        return [_of_family(family), *found] if negate else found
+        return [AddressMatch(_SIDES[name], net, negate)]
     if family is not None and name in ("protocol", "nexthdr"):
         number = _protocol(right)
         return None if number is None else [_of_family(family), ProtocolMatch(number, negate)]

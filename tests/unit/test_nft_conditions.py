@@ -48,6 +48,7 @@ SEVERAL = meta("iifname", {"set": ["lan", "wlan"]})
         (payload("ip", "saddr", net("10.0.0.0", 8)), payload("ip", "saddr", "192.0.2.1")),
         (payload("ip", "saddr", net("10.0.0.0", 8)), payload("ip6", "daddr", "2001:db8::1")),
         (payload("ip", "saddr", "192.0.2.1"), meta("nfproto", "ipv6")),
+        (payload("ip", "saddr", "192.0.2.1", "!="), meta("nfproto", "ipv6")),
         (state("established", "related"), state("new")),
     ],
 )
