@@ -13,6 +13,7 @@ from netfw.ir.names import Backend
 from tests.unit.nft_host import (
     ACCEPT,
     DROP,
+    asks,
     chain,
     has_mark,
     jump,
@@ -70,6 +71,7 @@ def test_no_packet_meets_both(one: dict[str, Any], other: dict[str, Any]) -> Non
         (payload("ip", "saddr", net("10.0.0.0", 8)), payload("ip", "saddr", "10.1.0.1")),
         (payload("ip", "saddr", "10.1.0.1"), payload("ip", "daddr", "10.2.0.1")),
         (state("established"), state("established", "new")),
+        (state("established"), asks({"ct": {"key": "state"}}, "new", "!=")),
         (has_mark(1, 0xFF), has_mark(2, 0xFF)),
         (LAN, {"limit": {"rate": 5, "per": "second"}}),
     ],
