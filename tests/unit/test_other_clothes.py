@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from netfw.doctor.finding import Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.observed import ConnectionMarks, Link, NftTable, RoutingRule, Socket
 from netfw.ir.mark import MaskedWord
@@ -95,6 +96,13 @@ def test_digit_twins() -> None:
     assert found(host("", by_mark(51820, invert=True), links=(wireguard,)), code)
     right = replace(wireguard, mark=51820)
     assert not found(host("", by_mark(51820, invert=True), links=(right,)), code)
+    # two bits far up, whose digits are the same by chance
+    apart = "mangle INPUT -j MARK --set-xmark 0x200000/0xf00000\n"
+    for negated in ("", "! "):
+        reads = f"filter INPUT -m mark {negated}--mark 0x10000/0x10000 -j DROP"
+        assert not found(host(apart + reads), code)
+    (octal,) = found(host("mangle PREROUTING -j MARK --set-mark 0x40", by_mark(0x100)), code)
+    assert octal.severity is Severity.WARNING
     proxy = Socket("tcp", V6, "*:1", "", "LISTEN", 1337, owner="envoy[1]")
     assert found(host("filter OUTPUT -m mark --mark 0x1337 -j ACCEPT", sockets=(proxy,)), code)
     saved = (

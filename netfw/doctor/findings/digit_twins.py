@@ -25,6 +25,10 @@ Write marks in hexadecimal everywhere, with 0x.
 """
 _LEAST = 8
 """Below this the digits are the same in every base."""
+_OCTAL = range(3, 5)
+"""How many digits such a number has: of long ones with a single bit each, two are twins by chance
+(0x200000 is not meant to be 0200000, which is 0x10000)."""
+_IS_OCTAL = "is octal"
 
 
 def find(state: HostState) -> Iterator[Finding]:
@@ -86,11 +90,11 @@ def _twins(written: int, asked: int) -> str:
     if f"{written:x}" == str(asked):
         return f"{asked} was meant as 0x{asked}"
     octal = f"{written:o}"
-    if len(octal) > 2 and octal in (f"{asked:x}", str(asked)):
-        return f"0{octal} is octal"
+    if len(octal) in _OCTAL and octal in (f"{asked:x}", str(asked)):
+        return f"0{octal} {_IS_OCTAL}"
     octal = f"{asked:o}"
-    if len(octal) > 2 and octal in (f"{written:x}", str(written)):
-        return f"0{octal} is octal"
+    if len(octal) in _OCTAL and octal in (f"{written:x}", str(written)):
+        return f"0{octal} {_IS_OCTAL}"
     return ""
 
 
@@ -98,7 +102,8 @@ def _finding(writer: MarkUse, value: int, reader: MarkUse, asked: int, how: str)
     kind = "gives" if writer.spot.system in BEGINNERS else "writes"
     return Finding(
         CODE,
-        Severity.ERROR,
+        # two bits of one word may look like that by chance: 0x40 is 0100, and 0x100 is another bit
+        Severity.WARNING if how.endswith(_IS_OCTAL) else Severity.ERROR,
         f"{writer.spot} {kind} {value:#x} ({value}), and {reader.spot} asks for {asked:#x} "
         f"({asked}): the same digits, another number ({how})",
         (writer.spot, reader.spot),
