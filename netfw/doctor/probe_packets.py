@@ -17,29 +17,23 @@ from netfw.doctor.mark_use import MarkUse, Word
 from netfw.doctor.observed import Link, RoutingRule
 from netfw.doctor.place import WAYS, Spot, Way
 from netfw.doctor.probing import Conversation, Turn
-from netfw.doctor.spot_conditions import conditions_at, stages_at
+from netfw.doctor.spot_conditions import HEADER_MATCHES, conditions_at, stages_at
 from netfw.doctor.steering import (
     is_ordinary,
     leaves_by,
     routes_of,
-    rule_at,
     sample_of,
     tables_of,
 )
 from netfw.ir.match import (
     AddressMatch,
-    CommentMatch,
-    ConnectionState,
-    ConntrackMatch,
     IcmpMatch,
     InterfaceMatch,
-    MarkMatch,
     Match,
     MultiportMatch,
     PortSide,
     ProtocolMatch,
     Side,
-    StateMatch,
     TcpMatch,
     UdpMatch,
 )
@@ -70,16 +64,6 @@ _NEIGHBOURS = {
 _PORT = 33434
 """Where nothing listens (traceroute's first)."""
 _ECHO = {Family.IPV4: 8, Family.IPV6: 128}
-_HEADER = (
-    AddressMatch,
-    IcmpMatch,
-    InterfaceMatch,
-    MultiportMatch,
-    ProtocolMatch,
-    TcpMatch,
-    UdpMatch,
-)
-"""Matches that a packet's description decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,31 +116,6 @@ def that_have(state: HostState, use: MarkUse, bits: int) -> tuple[Conversation, 
     wanted = [Wanted((use.spot, spot)) for spot in setters[:_FEW]]
     wanted += [Wanted((use.spot,), mark=bits), Wanted((use.spot,))]
     return tuple(one for each in wanted for one in conversations(state, each))
-
-
-def asks_more(state: HostState, spot: Spot) -> bool:
-    """Whether a rule, or a routing rule, asks for more than a mark and what is chosen here.
-
-    Where such a reader says no, a trace does not tell which of its conditions was not met.
-    """
-    one = rule_at(state, spot)
-    if one is not None:
-        return bool(one.rule.unknown or one.rule.source or one.rule.destination)
-    return any(
-        (not isinstance(each, (*_HEADER, CommentMatch, MarkMatch)) and not _is_met_at_first(each))
-        # by which interface it leaves is decided by marks too
-        or (isinstance(each, InterfaceMatch) and each.way is InterfaceWay.OUT)
-        for each in conditions_at(state, spot)
-    )
-
-
-def _is_met_at_first(match: Match) -> bool:
-    """Whether the first packet of a connection meets it."""
-    states = match.states if isinstance(match, ConntrackMatch | StateMatch) else ()
-    is_plain = isinstance(match, StateMatch) or (
-        isinstance(match, ConntrackMatch) and match == ConntrackMatch(states=match.states)
-    )
-    return is_plain and ConnectionState.NEW in states and not getattr(match, "negate", False)
 
 
 def bridged_conversations(state: HostState, spot: Spot, bridge: str) -> tuple[Conversation, ...]:
@@ -216,7 +175,7 @@ class _Choice:
     ) -> None:
         self._state, self._wanted, self._family = state, wanted, family
         self._conditions = conditions
-        asked = [one for one in conditions if isinstance(one, _HEADER)]
+        asked = [one for one in conditions if isinstance(one, HEADER_MATCHES)]
         facts = HostFacts()
         self._tests = [
             predicate_of(one, facts)

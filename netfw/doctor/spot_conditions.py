@@ -11,9 +11,35 @@ from netfw.doctor.nft_uses import nft_reach
 from netfw.doctor.observed import NftTable
 from netfw.doctor.place import Spot, Stage, System
 from netfw.doctor.reach import Entry
-from netfw.ir.match import Match
+from netfw.doctor.steering import rule_at
+from netfw.ir.match import (
+    AddressMatch,
+    CommentMatch,
+    ConnectionState,
+    ConntrackMatch,
+    IcmpMatch,
+    InterfaceMatch,
+    MarkMatch,
+    Match,
+    MultiportMatch,
+    ProtocolMatch,
+    StateMatch,
+    TcpMatch,
+    UdpMatch,
+    Way,
+)
 from netfw.ir.names import TableName
 
+HEADER_MATCHES = (
+    AddressMatch,
+    IcmpMatch,
+    InterfaceMatch,
+    MultiportMatch,
+    ProtocolMatch,
+    TcpMatch,
+    UdpMatch,
+)
+"""Matches that a packet's description decides."""
 _TABLES = {name.value: name for name in TableName}
 
 
@@ -75,3 +101,31 @@ def _held(state: HostState, spot: Spot) -> HeldRules | None:
         ),
         None,
     )
+
+
+def asks_more(state: HostState, spot: Spot) -> bool:
+    """Whether a rule, or a routing rule, asks for more than a mark and what is chosen here.
+
+    Where such a reader says no, a trace does not tell which of its conditions was not met.
+    """
+    one = rule_at(state, spot)
+    if one is not None:
+        return bool(one.rule.unknown or one.rule.source or one.rule.destination)
+    return any(
+        (
+            not isinstance(each, (*HEADER_MATCHES, CommentMatch, MarkMatch))
+            and not _is_met_at_first(each)
+        )
+        # by which interface it leaves is decided by marks too
+        or (isinstance(each, InterfaceMatch) and each.way is Way.OUT)
+        for each in conditions_at(state, spot)
+    )
+
+
+def _is_met_at_first(match: Match) -> bool:
+    """Whether the first packet of a connection meets it."""
+    states = match.states if isinstance(match, ConntrackMatch | StateMatch) else ()
+    is_plain = isinstance(match, StateMatch) or (
+        isinstance(match, ConntrackMatch) and match == ConntrackMatch(states=match.states)
+    )
+    return is_plain and ConnectionState.NEW in states and not getattr(match, "negate", False)

@@ -8,8 +8,9 @@ from netfw.doctor.asked import RULES, begins_with
 from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkUse, Word
-from netfw.doctor.probe_packets import Wanted, asks_more, conversations
+from netfw.doctor.probe_packets import Wanted, conversations
 from netfw.doctor.probing import ASKS_MORE, NoProbing, Probing
+from netfw.doctor.spot_conditions import asks_more
 from netfw.doctor.steering import rule_at
 from netfw.doctor.symptoms import NotMatched
 

@@ -10,9 +10,10 @@ from netfw.doctor.finding import Finding, Severity
 from netfw.doctor.host_state import HostState
 from netfw.doctor.mark_use import MarkTest, MarkUse, Word
 from netfw.doctor.place import Stage
-from netfw.doctor.probe_packets import Wanted, asks_more, conversations
+from netfw.doctor.probe_packets import Wanted, conversations
 from netfw.doctor.probing import ASKS_MORE, NoProbing, Probing
 from netfw.doctor.registry import MarkKind, owners_of
+from netfw.doctor.spot_conditions import asks_more
 from netfw.doctor.steering import rule_at
 from netfw.doctor.symptoms import NotMatched, TakenWithout
 
