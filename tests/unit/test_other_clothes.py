@@ -470,6 +470,17 @@ def test_untracked_connmark() -> None:
         "mangle OUTPUT -p udp -j CONNMARK --save-mark --nfmask 0xff --ctmask 0xff"
     )
     assert found(six(out, routes=()), code)
+    # other packets: those that come in, and those of the other family
+    apart = out.replace("raw OUTPUT", "raw PREROUTING")
+    assert not found(six(apart, routes=()), code)
+    raw, mangle = out.splitlines()
+    for backend, family, expected in (
+        (Backend.NFT, V6, True),
+        (Backend.NFT, V4, False),
+        (Backend.LEGACY, V6, False),
+    ):
+        rules = (held(raw, Backend.NFT, V6), held(mangle, backend, family))
+        assert bool(found(HostState(rules=rules), code)) is expected
     asked = out.replace("CONNMARK --save-mark --nfmask 0xff --ctmask 0xff", "ACCEPT")
     assert not found(six(asked, routes=()), code)
     notrack = chain(
