@@ -127,6 +127,9 @@ def test_equality_sees_other_bits() -> None:
         "mangle OUTPUT -j MARK --set-xmark 0x100/0x100"
     )
     assert found(six(rules, six_rule(0xFF, 0xFFFFFFFF), routes=SIX_ROUTES), code)
+    # whoever asks for both together knows of the other bit
+    knows = f"{rules}\nfilter OUTPUT -m mark --mark 0x1ff -j ACCEPT"
+    assert not found(six(knows, six_rule(0xFF, 0xFFFFFFFF), routes=SIX_ROUTES), code)
 
 
 def test_flowtable_hides() -> None:
