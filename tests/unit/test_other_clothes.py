@@ -205,6 +205,11 @@ def test_mark_never_set() -> None:
     sets = native([of_map], [has_mark(0x40, 0xF0), ACCEPT])
     assert not found(of_table(sets), code)
     assert found(six("", six_rule(0x40, 0xF0), routes=()), code)
+    # set where no packet of this host comes by
+    elsewhere = "mangle FORWARD -j MARK --set-xmark 0x40/0xf0\n"
+    for hook, expected in (("OUTPUT", True), ("FORWARD", False)):
+        rules = f"{elsewhere}filter {hook} -m mark --mark 0x40/0xf0 -j ACCEPT"
+        assert bool(found(host(rules), code)) is expected
 
 
 def test_mark_not_rerouted() -> None:
@@ -333,6 +338,8 @@ def test_rerouted_source() -> None:
     )
     assert found(replace(of_six, links=links), code)
     unnumbered = (links[0], replace(links[1], addresses=()))
+    shared = (links[0], replace(links[1], addresses=links[0].addresses))
+    assert not found(replace(of_six, links=shared), code)
     assert not found(replace(of_six, links=unnumbered), code)
 
 
