@@ -40,7 +40,7 @@ class LiveNamespace(Namespace):
             raise UsageError.at("--netns", f"'{named}' is no network namespace", _hint())
         self.name = named or "this host"
         self._fd = found
-        self._lock = -1
+        self._lock = os.memfd_create("xtables.lock", os.MFD_CLOEXEC)
         self._host = -1
         self.is_own = os.fstat(found).st_ino == os.stat("/proc/self/ns/net").st_ino
 
