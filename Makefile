@@ -4,10 +4,10 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 
-.PHONY: help setup verify test kernels bench fuzz faults lint lock wheel wheelhouse deb clean
+.PHONY: help setup verify test kernels vm-box vm-test bench fuzz faults lint lock wheel wheelhouse deb clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
 setup: ## install what is missing: system packages (as root), then .venv
 	@PYTHON='$(PYTHON)' bash .ci/setup.sh
@@ -23,6 +23,14 @@ kernels: ## boot stock kernels, verify and test in each: make kernels ARGS='--ke
 	@PYTHON='$(PYTHON)' bash .ci/setup.sh kernels
 	$(BIN)/python -m tests.vm $(ARGS)
 
+vm-box: ## build a Vagrant box from packages of the distribution
+	@PYTHON='$(PYTHON)' bash .ci/setup.sh vagrant
+	$(BIN)/python -m tests.vm.box
+
+vm-test: ## vagrant up from nothing, verify and test inside, vagrant destroy
+	@PYTHON='$(PYTHON)' bash .ci/setup.sh vagrant
+	$(BIN)/python -m tests.vm.vagrant $(ARGS)
+
 bench: setup ## measure compile (beside ferm and Aerleon), prove, walk, load, forward and change
 	$(BIN)/python -m tests.bench $(ARGS)
 
@@ -33,7 +41,7 @@ faults: setup ## put faults into changes of hosts: make faults ARGS='--backend n
 	$(BIN)/python -m tests.faults $(ARGS)
 
 # tests/test_tree.py runs each of these lines as a test.
-lint: setup ## run ruff, mypy, import-linter, codespell, ansible-lint and the workflow's schema
+lint: setup ## run ruff, mypy, import-linter, codespell, ansible-lint, vagrant validate and schemas
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -41,6 +49,7 @@ lint: setup ## run ruff, mypy, import-linter, codespell, ansible-lint and the wo
 	$(BIN)/codespell
 	env ANSIBLE_COLLECTIONS_PATH=tests/fleet/collections $(BIN)/ansible-lint -q --offline --config-file playbooks/.ansible-lint --project-dir playbooks playbooks
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+	$(BIN)/python -m tests.vm.lint
 
 lock: ## write requirements.lock from pyproject.toml; for newer versions: make lock ARGS=--upgrade
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.bench.child import unwind_when_ended
 from tests.vm.cache import cache_folder
 from tests.vm.findings import Findings, read_findings
 from tests.vm.kernel import NEWEST, SUITES, fetch_kernel
@@ -33,6 +34,7 @@ def main() -> int:
         "--iptables", action="append", choices=sorted(ROOTS), help="default: own, and all with 6.1"
     )
     options = parser.parse_args()
+    unwind_when_ended()
     problem = missing_program()
     if problem:
         print(f"kernels: skipped: {problem}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """What runs in every guest: the verifications and the tests that say something about a kernel.
 
-    python -m tests.vm.guest /out [--short]
+    python -m tests.vm.guest /out [--short|--all]
 
 Writes ``environment.json``, ``order.json``, ``router.json`` and ``tests.xml`` into the folder. It
 says what it found and judges nothing: whoever reads the reports does that.
@@ -26,6 +26,7 @@ def main() -> int:
     """Run everything; 0 where all of it could be run, whatever was found."""
     parser = argparse.ArgumentParser(prog="tests.vm.guest")
     parser.add_argument("out", type=Path)
+    parser.add_argument("--all", action="store_true", help="all kernel tests")
     parser.add_argument("--short", action="store_true", help="a part of the documented order")
     options = parser.parse_args()
     out: Path = options.out
@@ -37,7 +38,8 @@ def main() -> int:
         return 0
     _verify(out / "order.json")
     _verify(out / "router.json", str(ROOT / "netfw/examples/router.yaml"))
-    argv = [sys.executable, "-m", "pytest", "-q", "-m", "every_kernel", "-p", "no:cacheprovider"]
+    marker = "kernel and not long" if options.all else "every_kernel"
+    argv = [sys.executable, "-m", "pytest", "-q", "-m", marker, "-p", "no:cacheprovider"]
     argv += [f"--junit-xml={out / 'tests.xml'}", "--tb=short", "tests/kernel", "tests/golden"]
     _run(argv)
     return 0

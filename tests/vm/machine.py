@@ -51,7 +51,7 @@ ip link set lo up
 echo "%(ready)s"
 (. /vm-command) </dev/null
 echo "%(status)s$?"
-tar -C /out -cf /dev/ttyS1 .
+tar -C /out -czf /dev/ttyS1 .
 sync; echo o >/proc/sysrq-trigger
 while :; do sleep 1; done
 """
@@ -202,7 +202,7 @@ def run_in(
             raise Unavailable(f"{kernel.release}: {what}: {_last(output)}")
         seconds = time.monotonic() - started
         said = output[output.index(READY) + len(READY) : status.start()].lstrip("\n")
-        return Ran(int(status[1]), said, _files(second.read_bytes()), seconds, boots)
+        return Ran(int(status[1]), said, archived_files(second.read_bytes()), seconds, boots)
 
 
 def _start(words: list[str], console: Path, second: Path, patience: float) -> None:
@@ -234,7 +234,8 @@ def _start(words: list[str], console: Path, second: Path, patience: float) -> No
         raise Unavailable(f"{QEMU}: {errors.decode(errors='replace').strip().splitlines()[0]}")
 
 
-def _files(archive: bytes) -> dict[str, bytes]:
+def archived_files(archive: bytes) -> dict[str, bytes]:
+    """The files in a tar archive, by name."""
     found = {}
     if archive:
         with tarfile.open(fileobj=BytesIO(archive)) as tar:

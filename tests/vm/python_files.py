@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -40,8 +41,10 @@ def _needed_distributions() -> Iterator[metadata.Distribution]:
                 wanted.append(re.split(r"[^\w.-]", words.strip())[0])
 
 
-def add_packages(cpio: Cpio) -> None:
-    """The packages, where they are on this machine; netfw itself is the checkout."""
+def add_packages(cpio: Cpio) -> list[Path]:
+    """The packages, where they are on this machine; netfw itself is the checkout. Returns the
+    files whose shared libraries they need."""
+    compiled = []
     for distribution in _needed_distributions():
         for file in distribution.files or ():
             path = Path(str(distribution.locate_file(file))).absolute()
@@ -49,6 +52,9 @@ def add_packages(cpio: Cpio) -> None:
                 continue
             if path.is_file() and "__editable__" not in path.name and path.suffix != ".pth":
                 cpio.copy(path, str(path.resolve()).lstrip("/"))
+                if path.suffix == ".so":
+                    compiled.append(path)
+    return compiled
 
 
 def add_python(cpio: Cpio) -> list[Path]:
@@ -73,7 +79,7 @@ def add_python(cpio: Cpio) -> list[Path]:
     return [interpreter, *(path for path in modules if not path.name.startswith("_tkinter"))]
 
 
-def add_checkout(cpio: Cpio) -> None:
+def checkout_files() -> list[str]:
     """What git knows of this checkout, and new files that it does not ignore."""
     listed = subprocess.run(
         ["git", "-c", "safe.directory=*", "ls-files", "-zco", "--exclude-standard"],
@@ -82,9 +88,22 @@ def add_checkout(cpio: Cpio) -> None:
         text=True,
         check=True,
     )
-    for name in sorted(set(filter(None, listed.stdout.split("\0")))):
-        if (ROOT / name).is_file():
-            cpio.copy(ROOT / name, f"{ROOT}/{name}".lstrip("/"))
+    names = sorted(set(filter(None, listed.stdout.split("\0"))))
+    return [name for name in names if (ROOT / name).is_file()]
+
+
+def add_checkout(cpio: Cpio) -> None:
+    """This checkout, where it is on this machine."""
+    for name in checkout_files():
+        cpio.copy(ROOT / name, f"{ROOT}/{name}".lstrip("/"))
+
+
+def copy_checkout(folder: Path) -> None:
+    """This checkout into a folder."""
+    for name in checkout_files():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
 
 
 def python_in_guest() -> Path:

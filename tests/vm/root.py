@@ -41,19 +41,15 @@ def root_archive(name: str) -> Path:
 
 
 def _own(cpio: Cpio) -> None:
-    programs = add_python(cpio)
-    add_own_root(cpio, programs)
-    add_packages(cpio)
+    add_own_root(cpio, [*add_python(cpio), *add_packages(cpio)])
     add_checkout(cpio)
 
 
 def _with_tree(cpio: Cpio, tree: Path) -> None:
     """This machine's Python over a tree, whose own libraries are kept."""
     cpio.tree(tree)
-    programs = add_python(cpio)
-    for path in sorted(shared_libraries(programs)):
+    for path in sorted(shared_libraries([*add_python(cpio), *add_packages(cpio)])):
         add_with_targets(cpio, path)
-    add_packages(cpio)
     add_checkout(cpio)
 
 
