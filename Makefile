@@ -7,14 +7,15 @@ BIN := .venv/bin
 .PHONY: help setup verify test kernels vm-box vm-test bench fuzz faults lint lock wheel wheelhouse deb clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 setup: ## install what is missing: system packages (as root), then .venv
 	@PYTHON='$(PYTHON)' bash .ci/setup.sh
 
-verify: setup ## send packets through the kernel: the documented order, then the example policy
-	$(BIN)/netfw verify
-	$(BIN)/netfw verify netfw/examples/router.yaml
+verify: setup ## send packets through the kernel: the order, then the example; reports: REPORTS=DIR
+	$(BIN)/netfw verify $(if $(REPORTS),--json $(REPORTS)/order.json --junit $(REPORTS)/order.xml)
+	$(BIN)/netfw verify $(if $(REPORTS),--json $(REPORTS)/router.json --junit $(REPORTS)/router.xml) \
+	  netfw/examples/router.yaml
 
 test: setup ## run all tests; for some of them: make test ARGS='-m "not kernel" tests/unit'
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)

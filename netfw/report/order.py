@@ -38,7 +38,7 @@ def order_lines(paths: Sequence[Path], glyphs: Glyphs, width: int = 80) -> Itera
                 break_long_words=False,
             )
     yield ""
-    yield "Some kernels differ from the newest:"
+    yield "Kernels differ from each other:"
     for difference in KERNEL_REFINEMENTS:
         yield f"  {difference.name}"
         where = f"seen on {difference.seen_on}; not on {difference.absent_on}"

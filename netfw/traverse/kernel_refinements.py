@@ -1,4 +1,4 @@
-"""Named differences between kernels: what one says or does otherwise than the newest.
+"""Named differences between kernels: what some of them say or do otherwise.
 
 The order of tables and hooks has been the same on every kernel that was tried; these are
 differences in what a kernel reports, or lacks. Each is met by reading what is meant, never by
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class KernelRefinement:
-    """A named way in which some kernels differ from the newest.
+    """A named way in which kernels differ from each other.
 
     ``seen_on`` are the kernels that showed it, ``absent_on`` those that were asked and did not.
     ``source`` is where the kernel says so.
@@ -34,5 +34,14 @@ NFT_RETURN_EVENTS = KernelRefinement(
     absent_on="6.12 and newer",
 )
 
-KERNEL_REFINEMENTS: tuple[KernelRefinement, ...] = (NFT_RETURN_EVENTS,)
+DCCP_WITHOUT_PORTS = KernelRefinement(
+    "dccp-without-ports",
+    "a connection of DCCP has no ports: everything between two addresses is one connection, and "
+    "nat is passed by its first packet alone",
+    "the removal of nf_conntrack_proto_dccp.c",
+    seen_on="6.18, 7.3",
+    absent_on="5.10, 6.1, 6.12",
+)
+
+KERNEL_REFINEMENTS: tuple[KernelRefinement, ...] = (NFT_RETURN_EVENTS, DCCP_WITHOUT_PORTS)
 """All of them."""

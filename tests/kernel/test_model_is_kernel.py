@@ -23,7 +23,7 @@ from tests.fuzz.arena import Arena
 from tests.fuzz.differential import MakeWalker
 from tests.fuzz.search import Tally, search
 
-pytestmark = [pytest.mark.kernel, pytest.mark.every_kernel]
+pytestmark = pytest.mark.kernel
 
 RULESETS = int(os.environ.get("NETFW_FUZZ_RULESETS", "75"))
 """For each backend and family; ``make fuzz`` goes on for as long as one likes."""
@@ -36,6 +36,7 @@ def arena(request: pytest.FixtureRequest) -> Iterator[Arena]:
         yield made
 
 
+@pytest.mark.every_kernel
 @pytest.mark.parametrize("family", list(Family), ids=str)
 def test_random_packets_go_the_predicted_way_through_random_rules(
     arena: Arena, family: Family

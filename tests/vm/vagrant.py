@@ -225,7 +225,7 @@ class _Vagrant:
         began = time.monotonic()
         try:
             done = subprocess.run(
-                ["vagrant", *words],
+                ["vagrant", "--no-tty", *words],
                 cwd=ROOT / "vagrant",
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -244,10 +244,12 @@ class _Vagrant:
 def _test(vagrant: _Vagrant, scratch: Path, *, everything: bool) -> int:
     """``make verify`` and the kernel tests in the guest; the reports come out as an archive."""
     words = " --all" if everything else ""
-    command = (
-        f"cd /netfw && sudo make verify && sudo .venv/bin/python -m tests.vm.guest /tmp/out{words}"
+    steps = (
+        "cd /netfw; mkdir -p /tmp/out",
+        "sudo make verify REPORTS=/tmp/out",
+        f"sudo .venv/bin/python -m tests.vm.guest --tests /tmp/out{words}",
     )
-    vagrant("ssh", "-c", command, check=False)
+    vagrant("ssh", "-c", "; ".join(steps), check=False)
     packed = vagrant("ssh", "-c", "tar -C /tmp/out -cz .", stdout=subprocess.PIPE)
     (scratch / "reports").write_bytes(packed)
     return 0
