@@ -11,6 +11,7 @@ from netfw.host.packets import PacketBuilder, cookie_of
 from netfw.host.trace import EventKind, TraceEvent, TraceReader
 from netfw.host.wait import wait_until
 from netfw.ir.names import Backend, Family, Hook
+from netfw.traverse.kernel_refinements import NFT_RETURN_EVENTS
 from tests.kernel.router import Router, all_tables, forwarded
 
 pytestmark = [pytest.mark.kernel, pytest.mark.every_kernel]
@@ -169,6 +170,50 @@ def test_nft_handles_are_rules_in_order_and_marks_come_after_the_target(family):
         ("PREROUTING", rule, None, "continue", "", 0x30),
         ("PREROUTING", policy, None, "accept", "", 0x30),
     ]
+
+
+RETURNING = {
+    "raw": "-A PREROUTING -j TRACE",
+    "mangle": """
+:ends - [0:0]
+:returns - [0:0]
+-A PREROUTING -j ends
+-A PREROUTING -j returns
+-A ends -j MARK --set-xmark 0x2/0xff
+-A returns -p udp -j RETURN
+-A returns -j DROP
+-A POSTROUTING -p udp -j RETURN
+""",
+}
+
+
+@pytest.mark.parametrize("family", Family, ids=str)
+def test_nft_says_the_same_of_ends_and_of_returning_rules_on_every_kernel(family):
+    """``nft-return-events``: older kernels call these events return, and no reader notices."""
+    with Router() as router:
+        restore(router.box, Backend.NFT, family, all_tables(**RETURNING))
+        handles = rule_handles(router.box, family)
+        with TraceReader.open(router.box, Backend.NFT) as reader:
+            events = send_and_read(router, reader, family)
+            refinements = reader.refinements
+    steps = []
+    for event in events:
+        if event.table == "mangle" and event.chain != "FORWARD":
+            number = event.number and 1 + handles["mangle", event.chain].index(event.number)
+            steps.append((event.chain, event.kind, number, event.verdict, event.mark))
+    rule, policy = EventKind.RULE, EventKind.POLICY
+    assert steps == [
+        ("PREROUTING", rule, 1, "jump", 0),
+        ("ends", rule, 1, "continue", 2),
+        ("ends", rule, None, "continue", 2),
+        ("PREROUTING", rule, 2, "jump", 2),
+        ("returns", rule, 1, "return", 2),
+        ("PREROUTING", rule, None, "continue", 2),
+        ("PREROUTING", policy, None, "accept", 2),
+        ("POSTROUTING", rule, 1, "return", 2),
+        ("POSTROUTING", policy, None, "accept", 2),
+    ]
+    assert set(refinements) <= {NFT_RETURN_EVENTS}
 
 
 @each
