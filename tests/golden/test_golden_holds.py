@@ -14,7 +14,7 @@ from netfw.verify.verify import policy_task
 from tests.golden.cases import CASES, policy_of
 from tests.reread import reread
 
-ON_EVERY_KERNEL = frozenset({"20-router", "60-nat"})
+ON_EVERY_KERNEL = frozenset({"60-nat"})
 """Policies that between them ask for every part of the kernel; the others are for one kernel."""
 _CASES = [
     pytest.param(case, marks=[pytest.mark.every_kernel] if case in ON_EVERY_KERNEL else [])

@@ -1,6 +1,6 @@
 """What runs in every guest: the verifications and the tests that say something about a kernel.
 
-    python -m tests.vm.guest /out [--short | --tests] [--all]
+    python -m tests.vm.guest /out [--short | --tests] [--all | --few]
 
 Writes ``environment.json``, ``order.json``, ``router.json`` and ``tests.xml`` into the folder. It
 says what it found and judges nothing: whoever reads the reports does that.
@@ -19,6 +19,7 @@ from tests.vm.python_files import ROOT
 
 RULESETS = "6"
 """Random rulesets for each backend and family in the comparison of model and kernel."""
+_FEW = ["tests/kernel/test_trace.py", "tests/kernel/test_kernel_facts.py"]
 _SHORT = [("--backend", "nft", "--family", "6"), ("--backend", "legacy", "--family", "4")]
 
 
@@ -27,6 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.vm.guest")
     parser.add_argument("out", type=Path)
     parser.add_argument("--tests", action="store_true", help="the tests alone, no verification")
+    parser.add_argument("--few", action="store_true", help="trace readers and facts alone")
     parser.add_argument("--all", action="store_true", help="all kernel tests")
     parser.add_argument("--short", action="store_true", help="a part of the documented order")
     options = parser.parse_args()
@@ -42,7 +44,8 @@ def main() -> int:
         _verify(out / "router.json", str(ROOT / "netfw/examples/router.yaml"))
     marker = "kernel and not long" if options.all else "every_kernel"
     argv = [sys.executable, "-m", "pytest", "-q", "-m", marker, "-p", "no:cacheprovider"]
-    argv += [f"--junit-xml={out / 'tests.xml'}", "--tb=short", "tests/kernel", "tests/golden"]
+    argv += [f"--junit-xml={out / 'tests.xml'}", "--tb=short"]
+    argv += _FEW if options.few else ["tests/kernel", "tests/golden"]
     _run(argv)
     return 0
 
