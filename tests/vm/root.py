@@ -105,7 +105,7 @@ def _make_tree(target: Path, suites: tuple[str, ...], preferences: str) -> None:
     if preferences:
         words.append(f'--setup-hook=cp {pins} "$1"/etc/apt/preferences')
     words.append("--customize-hook=rm -rf $1/var/lib/apt/lists $1/var/cache/apt $1/usr/share/doc")
-    words.append("--customize-hook=rm -rf $1/usr/share/locale $1/usr/share/man $1/dev")
+    words.append("--customize-hook=rm -rf $1/usr/share/locale $1/usr/share/man")
     if KEYRING.exists():
         words.append(f"--keyring={KEYRING}")
     words += ["--aptopt=Acquire::Check-Valid-Until false", "--aptopt=Acquire::Languages none"]
