@@ -32,7 +32,7 @@ QEMU = "qemu-system-x86_64"
 READY, STATUS = "NETFW-VM-READY", "NETFW-VM-STATUS="
 PATIENCE = 600.0
 """Seconds for a command; software emulation is 11 to 15 times slower than the processor."""
-PATIENCE_TO_BOOT = 40.0
+PATIENCE_TO_BOOT = 150.0
 MEMORY = 2048
 """MiB; half of it at most is the root tree."""
 _ATTEMPTS = 2
