@@ -192,6 +192,14 @@ def test_mark_in_nat() -> None:
         chain("s", [set_ct({"&": [MARK, 0xFF]})], hook="postrouting"),
     )
     assert not found(of_table(saved, rules=rules), code)
+    # only the first packet needs the mark, where connections are accepted once they are there
+    first = (
+        "nat PREROUTING -j MARK --set-xmark 0x4000/0x4000\n"
+        "filter FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT\n"
+    )
+    later = "filter FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT"
+    assert found(host(first), code)
+    assert not found(host(first + later), code)
 
 
 def test_mark_never_set() -> None:
@@ -441,6 +449,9 @@ def test_bridged_unseen() -> None:
         assert not found(of_table(marks, links=links, sysctls=on), code)
         of_bridge = replace(marks, family="bridge")
         assert not found(of_table(of_bridge, links=links), code)
+    # for what comes in by a link that is no port of the bridge
+    routed = native([meta("iifname", "eth9"), set_mark(1)], hook="forward")
+    assert not found(of_table(routed, links=links), code)
     of_six = six("mangle FORWARD -i p1 -j MARK --set-xmark 0x1/0x1", routes=())
     four = {"net/bridge/bridge-nf-call-iptables": "1"}
     assert found(replace(of_six, links=links, sysctls=four), code)
