@@ -511,3 +511,13 @@ def test_untracked_connmark() -> None:
     assert found(of_table(table(notrack, restore)), code)
     other = chain("m", [payload("tcp", "dport", 53), set_mark(CT)], hook="prerouting")
     assert not found(of_table(table(notrack, other)), code)
+
+
+def test_mark_overwritten() -> None:
+    code = "mark-overwritten"
+    whole = "mangle PREROUTING -p udp -j MARK --set-xmark 0x0/0xffffffff\n"
+    first = "raw PREROUTING -i lan -j MARK --set-xmark 0x100/0x100\n"
+    for interface, expected in (("lan", True), ("wan", False)):
+        read = f"filter INPUT -i {interface} -m mark --mark 0x100/0x100 -j ACCEPT"
+        made = held(first + whole + read, Backend.LEGACY, V6)
+        assert bool(found(HostState(rules=(made,)), code)) is expected
