@@ -224,18 +224,18 @@ def _copyright(vendored: list[str]) -> str:
     if vendored:
         parts.append(f"Below /{PRIVATE} lie, unchanged, programs of others:\n\n")
     for name in vendored:
-        said = metadata.metadata(name)
-        author = said.get("Author") or said.get("Author-email") or "its authors"
+        said = metadata.metadata(name).json
+        author = said.get("author") or said.get("author_email") or "its authors"
         # what older packages have there may be the licence itself
-        terms = (said.get("License-Expression") or said.get("License") or "").partition("\n")[0]
+        terms = str(said.get("license_expression") or said.get("license") or "").partition("\n")[0]
         classes = [
             line.rpartition(":: ")[2]
-            for line in said.get_all("Classifier") or ()
+            for line in said.get("classifier", ())
             if line.startswith("License ::")
         ]
         parts.append(
-            f"{said['Name']} {said['Version']}, by {author}: {terms or ', '.join(classes)};\n"
-            f" see /{PRIVATE}/{name.replace('-', '_')}-{said['Version']}.dist-info\n"
+            f"{said['name']} {said['version']}, by {author}: {terms or ', '.join(classes)};\n"
+            f" see /{PRIVATE}/{name.replace('-', '_')}-{said['version']}.dist-info\n"
         )
     parts.append(
         "\nThe texts of the GNU General Public License, version 2, and of the Apache License,\n"

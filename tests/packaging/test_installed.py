@@ -148,7 +148,12 @@ def test_a_purge_takes_the_record_away_where_nothing_is_in_force(package: Path, 
 def test_an_upgrade_keeps_the_rules_and_what_is_enabled(package: Path, root: Root):
     deb = root.put(package, "/tmp")
     root.expect("dpkg", "--install", deb)
-    root.expect("netfw", "apply", "--yes", "--no-rehearse", write_policy(root))
+    root.expect("netfw", "apply", "--confirm", "5m", "--no-rehearse", write_policy(root))
+    for how in (("--install", deb), ("--remove", "netfw")):
+        code, said = root.run("dpkg", *how)
+        assert code != 0
+        assert "waits to be confirmed\n  hint: 'netfw confirm' keeps it" in said
+    root.expect("netfw", "confirm")
     root.expect(
         *("deb-systemd-helper", "enable", "netfw.service"),
         environment={"DPKG_MAINTSCRIPT_PACKAGE": "netfw"},
