@@ -40,7 +40,7 @@ def main() -> None:
     out = console()
     out.print(verification_table())
     out.print(parts_table())
-    for part in ("growth", "peers", "load", "forwarding", "changes", "doctor", "trace"):
+    for part in ("growth", "peers", "load", "forwarding", "changes", "doctor", "trace", "fleet"):
         run([sys.executable, "-m", f"tests.bench.{part}"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     out.print(f"peak memory of this process: {peak} MiB")

@@ -377,9 +377,9 @@ def _plain_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C.UTF-8", "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
 
 
-def _lacking() -> str:
+def why_no_lab() -> str:
     """Why there can be no lab here; empty where there can be one."""
-    for program in (*_PROGRAMS, _SSHD):
+    for program in (*_PROGRAMS, _SSHD, HOST_PYTHON):
         if shutil.which(program) is None:
             return f"{program} is not installed"
     if os.geteuid() != 0:
@@ -391,5 +391,5 @@ def _lacking() -> str:
     return "" if done.returncode == 0 else f"no namespaces with overlays: {done.stderr.strip()}"
 
 
-_why = _lacking()
+_why = why_no_lab()
 needs_lab = pytest.mark.skipif(bool(_why), reason=f"no hosts of one's own here: {_why}")

@@ -91,7 +91,9 @@ options:
     type: str
     default: ''
   absent_ok:
-    description: With V(planned), a netfw that is missing or too old is no fault.
+    description:
+      - With V(planned), or V(applied) in check mode, a netfw that is missing or too old is no
+        fault; there is no plan then.
     type: bool
     default: false
   program:
@@ -210,15 +212,14 @@ class Task:
         self._refuse_what_cannot_be()
         state = self.given["state"]
         version = ""
-        if state == "planned" and self.given["absent_ok"] and not self.program.is_there:
-            return {"changed": False, "installed": False, "version": "", "differs": True}
+        if self.given["absent_ok"] and not self.program.is_there:
+            return self._not_installed("")
         self.program.require()
         if self.given["minimum"] or state in ("planned", "diagnosed", "status"):
             version = self.program.version()
             if self.given["minimum"] and is_older(version, self.given["minimum"]):
                 if self.given["absent_ok"]:
-                    found = {"installed": False, "version": version, "differs": True}
-                    return {"changed": False, **found}
+                    return self._not_installed(version)
                 self.module.fail_json(
                     msg=f"netfw {version} on this host is older than {self.given['minimum']} on "
                     "the controller; hint: the role netfw_install brings it up",
@@ -231,8 +232,17 @@ class Task:
             found = getattr(self, f"_{state}")()
         return {**found, "version": version} if version else found
 
+    def _not_installed(self, version: str) -> dict[str, Any]:
+        """What can be said of a host that gets netfw only later."""
+        found = {"installed": False, "version": version, "differs": True}
+        return {"changed": self.given["state"] == "applied", **found}
+
     def _refuse_what_cannot_be(self) -> None:
         state = self.given["state"]
+        if self.given["absent_ok"] and state != "planned" and not self.module.check_mode:
+            self.module.fail_json(
+                msg=f"state '{state}' cannot do without netfw: leave absent_ok out"
+            )
         if os.geteuid() != 0:
             self.module.fail_json(
                 msg=f"root is needed on this host, and this is user number {os.geteuid()}; hint: "
