@@ -6,6 +6,8 @@ connection works again. Whoever takes that for a confirmation reports success.
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from tests.fleet.lab import Lab, needs_lab
@@ -55,10 +57,39 @@ def test_without_a_rehearsal_the_host_rolls_back_and_the_rollout_stops(
     assert [len(host.history()) for host in lab.hosts.values()] == [2, 2, 1]
 
 
+def test_a_connection_that_breaks_in_the_middle_is_no_success_either(
+    lab: Lab, before: dict[str, str]
+) -> None:
+    # as one of sshd, which ends the session once the rules stand
+    program = "/usr/local/bin/breaking"
+    lines = (
+        "#!/bin/sh",
+        'netfw "$@"',
+        "status=$?",
+        '[ "$1" != apply ] || pkill -KILL -f "^sshd: root"',
+        "exit $status",
+    )
+    script = shlex.quote("\n".join(lines))
+    lab.hosts["h3"].sh(f"printf '%s\\n' {script} > {program}; chmod 755 {program}")
+    played = lab.play(
+        "apply",
+        *("--limit", "h3"),
+        netfw_program=program,
+        netfw_apply_rehearse=False,
+        netfw_apply_confirm=3,
+    )
+    assert played.status == 2, played.output
+    said = played.said("h3")[-1]
+    assert said.startswith(
+        "the connection broke while the policy was applied; change 2 was undone"
+    )
+    assert lab.hosts["h3"].saved() == before["h3"]
+
+
 def test_a_rollback_of_that_rollout_reaches_the_first_host_alone(
     lab: Lab, before: dict[str, str]
 ) -> None:
     played = lab.play("rollback")
     assert played.status == 0, played.output
     assert {name: host.saved() for name, host in lab.hosts.items()} == before
-    assert [len(host.history()) for host in lab.hosts.values()] == [3, 2, 1]
+    assert [len(host.history()) for host in lab.hosts.values()] == [3, 2, 2]

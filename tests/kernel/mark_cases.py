@@ -21,6 +21,7 @@ from typing import Any
 from netfw.cli.main import main
 from netfw.errors import ExitCode
 from netfw.host.live_namespace import LiveNamespace
+from netfw.host.observe_connections import read_connections
 from netfw.host.wait import wait_until
 from tests.data_schema import fitting
 
@@ -166,14 +167,8 @@ def _has_old_connection(case: MarkCase, namespace: str) -> bool:
     """Whether the connection is there that the fault is about, if it is about one."""
     if not case.old_mark:
         return True
-    from pyroute2 import NFCTSocket
-
-    def look() -> bool:
-        with NFCTSocket() as conntrack:
-            return any(entry.mark == case.old_mark for entry in conntrack.dump())
-
     with LiveNamespace(namespace) as inside:
-        return inside.call(look)
+        return case.old_mark in [one.mark for one in read_connections(inside)]
 
 
 def _forget_connections(namespace: str) -> None:
