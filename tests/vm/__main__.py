@@ -52,7 +52,7 @@ def main() -> int:
             found.append(_try(series, root))
         except Unavailable as error:
             unavailable = True
-            print(f"kernels: {series} with iptables of {root}: skipped: {error}", file=sys.stderr)
+            print(f"kernels: {series} with iptables of {root}: not run: {error}", file=sys.stderr)
     status = _finish(found)
     return status or (4 if unavailable else 0)
 
