@@ -71,6 +71,8 @@ def _kept() -> list[Findings]:
 
 def _finish(found: list[Findings]) -> int:
     """Print the table and all problems; 0, 1 or 4."""
+    if not found:
+        return 4
     OUT.mkdir(parents=True, exist_ok=True)
     text = markdown(found)
     (OUT / "table.md").write_text(text)
@@ -80,7 +82,7 @@ def _finish(found: list[Findings]) -> int:
             print(f"{one.kernel}, iptables {one.iptables}: {line}")
     if not all(one.is_well for one in found):
         return 1
-    return 0 if found else 4
+    return 0
 
 
 def _combinations(kernels: list[str] | None, roots: list[str] | None) -> list[tuple[str, str]]:

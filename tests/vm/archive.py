@@ -124,12 +124,14 @@ class Archive:
         if done.returncode:
             reasons = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:"))]
             what = "; ".join(reasons[:1]) or f"exit status {done.returncode}"
-            raise Unavailable(f"{program} {' '.join(words)} ({', '.join(self._suites)}): {what}")
+            said = " ".join(word for word in words if not word.startswith("-"))
+            raise Unavailable(f"{program} {said} ({', '.join(self._suites)}): {what}")
         return done.stdout
 
     def update(self) -> None:
         """Read the archive's package lists anew."""
-        self._apt("apt-get", "-q", "update")
+        # without this, a failure to download is a warning and no more
+        self._apt("apt-get", "-q", "-oAPT::Update::Error-Mode=any", "update")
 
     def names(self, pattern: str) -> list[str]:
         """The names of all packages that a regular expression finds."""
