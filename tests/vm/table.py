@@ -25,13 +25,19 @@ def markdown(found: Sequence[Findings]) -> str:
                 one.kernel or "?",
                 one.iptables or "?",
                 *(_counts(one, column) for column in _COLUMNS),
-                f"{one.tests['passed']}/{one.tests.total() - one.tests['skipped']}",
+                _tests(one),
                 str(one.tests["skipped"]),
                 ", ".join(shown) or "-",
                 "agree" if one.is_well else f"{len(one.problems)} problems",
             )
         )
     return "\n".join(_line(row) for row in rows) + "\n"
+
+
+def _tests(one: Findings) -> str:
+    if not one.tests:
+        return "not run"
+    return f"{one.tests['passed']}/{one.tests.total() - one.tests['skipped']}"
 
 
 def _counts(one: Findings, column: str) -> str:
