@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from netfw.errors import CapabilityError, HostError
 from netfw.host.namespace import Namespace
+from netfw.host.route_socket import open_route_socket
 from netfw.host.wait import wait_until
 from netfw.ir.names import Family
 from netfw.ir.net import Net, format_address
@@ -37,10 +38,8 @@ class Network:
     """
 
     def __init__(self, namespace: Namespace) -> None:
-        from pyroute2 import IPRoute
-
         self.namespace = namespace
-        self._ip: Any = IPRoute(netns=namespace.path)
+        self._ip: Any = open_route_socket(namespace)
         self._indexes: dict[str, int] = {}
 
     def __enter__(self) -> Network:

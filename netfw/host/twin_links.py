@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from netfw.errors import HostError
 from netfw.host.namespace import Namespace
+from netfw.host.route_socket import open_route_socket
 from netfw.host.uncopied import Uncopied
 from netfw.traverse.host_facts import LOOPBACK
 
@@ -167,11 +168,9 @@ def make_links(
     links: list[HostLink], target: Namespace, outside: Namespace
 ) -> tuple[dict[str, Cable], list[Uncopied]]:
     """Make a cable from the target to the outside for each interface; all are still down."""
-    from pyroute2 import IPRoute
-
     cables: dict[str, Cable] = {}
     lacking: list[Uncopied] = []
-    with IPRoute(netns=target.path) as near:
+    with open_route_socket(target) as near:
         # fallback devices of tunnels (tunl0, sit0) are in every namespace by themselves
         there = {str(one.get_attr("IFLA_IFNAME")) for one in near.get_links()}
         for link in links:
@@ -222,10 +221,9 @@ def bring_up(
 ) -> None:
     """Set up those interfaces that are up on the host; where that has no carrier, the far end
     stays down. Raises HostError."""
-    from pyroute2 import IPRoute
     from pyroute2.netlink.exceptions import NetlinkError
 
-    with IPRoute(netns=target.path) as near, IPRoute(netns=outside.path) as far:
+    with open_route_socket(target) as near, open_route_socket(outside) as far:
         for link in links:
             cable = cables.get(link.name)
             if not link.is_up or (cable is None and not link.is_loopback):
