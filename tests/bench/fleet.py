@@ -79,7 +79,12 @@ def _netfw_runs(lab: Lab, rules: int) -> list[tuple[str, Run]]:
         (folder / "rules.yaml").write_text(text, encoding="utf-8")
 
     count = len(lab.hosts)
-    all_at_once = {"netfw_serial": count, "netfw_apply_rehearse": False}
+    # the first of a batch waits for the last one to be confirmed
+    all_at_once = {
+        "netfw_serial": count,
+        "netfw_apply_rehearse": False,
+        "netfw_apply_confirm": 60 + 20 * count,
+    }
     lab.write_inventory({"netfw_repository": str(lab.folder / "policies")})
     write(2000)
     runs = [("netfw.netfw.apply, the first time", _play(lab, "netfw.netfw.apply", all_at_once))]

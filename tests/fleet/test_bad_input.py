@@ -9,7 +9,7 @@ import pytest
 from tests.fleet.lab import USER, Lab, Played, needs_lab
 from tests.fleet.repository import GATEWAYS, Repository
 
-pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("fleet"), needs_lab]
+pytestmark = [pytest.mark.kernel, needs_lab]
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from tests.fleet.lab import HOST_PYTHON, Lab, needs_lab
 from tests.fleet.repository import Repository
 from tests.fleet.wheels import make_wheels
 
-pytestmark = [pytest.mark.kernel, pytest.mark.xdist_group("fleet"), needs_lab]
+pytestmark = [pytest.mark.kernel, needs_lab]
 INSTALLED = "/opt/netfw/current/bin/netfw"
 
 
