@@ -268,7 +268,7 @@ class Lab:
             f"callback_plugins = {ROOT}/tests/fleet/callbacks\n"
             "callbacks_enabled = record\n"
             "host_key_checking = false\n"
-            "timeout = 3\n"
+            "timeout = 5\n"
             "forks = 10\n"
             "retry_files_enabled = false\n"
             "interpreter_python = " + HOST_PYTHON + "\n"

@@ -40,7 +40,7 @@ def test_the_rehearsal_refuses_it_and_nothing_is_written_from_there_on(
 def test_without_a_rehearsal_the_host_rolls_back_and_the_rollout_stops(
     lab: Lab, before: dict[str, str]
 ) -> None:
-    played = lab.play("apply", netfw_apply_rehearse=False, netfw_apply_confirm=4)
+    played = lab.play("apply", netfw_apply_rehearse=False, netfw_apply_confirm=10)
     assert played.status == 2, played.output
     # the first is updated
     assert "--dports 25,80,443" in lab.hosts["h1"].saved()
