@@ -21,11 +21,6 @@ from pathlib import Path
 
 import pytest
 
-FROM_DISTRIBUTION = (
-    *("python3", "python3-yaml", "python3-pygments", "python3-mdurl"),
-    *("iproute2", "ipset", "iptables", "kmod", "netbase", "nftables", "procps"),
-)
-"""What the package of netfw depends on here; dpkg complains where this list is too short."""
 SOURCES = Path("/etc/apt/sources.list.d"), Path("/etc/apt/sources.list")
 BEGIN = """\
 mount -t tmpfs netfw-root "$1"
@@ -128,8 +123,9 @@ def _child_of(process: int) -> int:
     return int(Path(f"/proc/{process}/task/{process}/children").read_text().split()[0])
 
 
-def minimal_tree() -> Path:
-    """The tree, from the cache or made now; skips the test where it cannot be had."""
+def minimal_tree(package: Path) -> Path:
+    """A tree with what a Debian package depends on and no more, from the cache or made now; skips
+    the test where it cannot be had."""
     for program in ("mmdebstrap", "unshare", "nsenter"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
@@ -138,13 +134,14 @@ def minimal_tree() -> Path:
     cache = Path(base, "netfw", "packaging")
     cache.mkdir(parents=True, exist_ok=True)
     codename = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    made_from = [*FROM_DISTRIBUTION, *(path.read_text() for path in sources)]
+    wanted = _dependencies(package)
+    made_from = [*wanted, *(path.read_text() for path in sources)]
     digest = hashlib.sha256("\n".join(made_from).encode()).hexdigest()
     tree = cache / f"{codename}-{digest[:12]}"
     with (cache / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tree.exists():
-            _make(tree, codename, sources)
+            _make(tree, codename, sources, wanted)
     return tree
 
 
@@ -161,13 +158,19 @@ def _sources() -> list[Path]:
     return [path for path in own if "components: main" in path.read_text().lower()] or own
 
 
-def _make(tree: Path, codename: str, sources: Sequence[Path]) -> None:
+def _dependencies(package: Path) -> list[str]:
+    asked = ("dpkg-deb", "--field", str(package), "Depends")
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return sorted({dependency.split()[0] for dependency in said.split(",")})
+
+
+def _make(tree: Path, codename: str, sources: Sequence[Path], wanted: Sequence[str]) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=tree.parent))
     try:
         done = subprocess.run(
             [
                 *("mmdebstrap", "--quiet", "--variant=essential", "--format=directory"),
-                *(f"--include={','.join(FROM_DISTRIBUTION)}", codename),
+                *(f"--include={','.join(wanted)}", codename),
                 *(str(scratch / "root"), *map(str, sources)),
             ],
             capture_output=True,

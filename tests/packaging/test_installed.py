@@ -39,38 +39,41 @@ assert:
 
 @pytest.fixture(scope="session")
 def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """netfw and all it needs as wheels, made once for all processes of this run."""
-    folder = shared_folder(tmp_path_factory) / "wheelhouse"
-    with (folder.parent / "wheelhouse.lock").open("w") as lock:
+    """netfw and all it needs as wheels."""
+    return made_once(tmp_path_factory, "wheelhouse", "wheelhouse.py")
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory, wheelhouse: Path) -> Path:
+    """The Debian package, compressed little as that takes the most time."""
+    if shutil.which("dh") is None:
+        pytest.skip("debhelper is not installed")
+    folder = made_once(tmp_path_factory, "deb", "deb.py", "--quick", "--wheels", wheelhouse)
+    (found,) = folder.glob("*.deb")
+    return found
+
+
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, script: str, *arguments: str | Path
+) -> Path:
+    """A folder that a script of .packaging has filled, for all processes of this run."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if base.name.startswith("popen-") else base
+    folder = shared / name
+    with (shared / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            run_script("wheelhouse.py", folder.with_suffix(".new"))
+            run_script(script, *arguments, folder.with_suffix(".new"))
             folder.with_suffix(".new").rename(folder)
     return folder
 
 
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the processes of one run share, and no other run."""
-    base = tmp_path_factory.getbasetemp()
-    return base.parent if base.name.startswith("popen-") else base
-
-
 @pytest.fixture
-def root() -> Iterator[Root]:
+def root(package: Path) -> Iterator[Root]:
     """A minimal root tree, with a rule of the administrator's on its network."""
-    with layered_root(minimal_tree()) as root:
+    with layered_root(minimal_tree(package)) as root:
         root.expect("iptables", *ADMINISTRATORS_RULE)
         yield root
-
-
-@pytest.fixture
-def package(wheelhouse: Path, tmp_path: Path) -> Path:
-    """The Debian package, compressed little as that takes the most time."""
-    if shutil.which("dh") is None:
-        pytest.skip("debhelper is not installed")
-    run_script("deb.py", "--quick", "--wheels", wheelhouse, tmp_path)
-    (found,) = tmp_path.glob("*.deb")
-    return found
 
 
 def rules(root: Root) -> str:
