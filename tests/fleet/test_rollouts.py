@@ -124,15 +124,18 @@ def test_an_audit_tells_what_an_administrator_changed_by_hand(
     assert table[0].split()[:4] == ["host", "change", "policy", "drift"]
     assert any("h2: too many: IPv4 filter NETFW-IN-wan" in row for row in table)
     assert lab.hosts["h2"].status()["well"] is False
+    # a history that is lost is written again
+    lab.hosts["h1"].sh("mv /var/lib/netfw /var/lib/aside")
     # the next rollout brings it back
     repaired = lab.play("apply")
     assert repaired.status == 0, repaired.output
     assert {name: count > 0 for name, count in repaired.changed().items()} == {
-        "h1": False,
+        "h1": True,
         "h2": True,
         "h3": False,
     }
     assert saved(lab) == before
+    assert [entry["outcome"] for entry in lab.hosts["h1"].history()] == ["confirmed"]
 
 
 @pytest.mark.usefixtures("before")

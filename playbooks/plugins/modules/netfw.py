@@ -262,11 +262,17 @@ class Task:
         return {
             "changed": False,
             "installed": True,
-            "differs": bool(found["steps"]),
+            "differs": bool(found["steps"]) or not self._is_kept(),
             "plan": plan,
             "packets": found["packets"],
             "diff": _diff(plan),
         }
+
+    def _is_kept(self) -> bool:
+        """Whether what the host holds is what was confirmed, so that it is there after a restart
+        too, and no guard is about to undo it."""
+        found = self._status_data()
+        return bool(found["well"]) and found["change"] is not None
 
     def _applied(self) -> dict[str, Any]:
         if self.module.check_mode:
