@@ -43,5 +43,17 @@ DCCP_WITHOUT_PORTS = KernelRefinement(
     absent_on="5.10, 6.1, 6.12",
 )
 
-KERNEL_REFINEMENTS: tuple[KernelRefinement, ...] = (NFT_RETURN_EVENTS, DCCP_WITHOUT_PORTS)
+UDPLITE_LIKE_ANY_OTHER = KernelRefinement(
+    "udplite-like-any-other",
+    "connection tracking looks at no checksum of UDP-Lite that comes in: none is INVALID for it",
+    "udplite_error in nf_conntrack_proto_udp.c, gone with UDP-Lite",
+    seen_on="7.3",
+    absent_on="5.10, 6.1, 6.18",
+)
+
+KERNEL_REFINEMENTS: tuple[KernelRefinement, ...] = (
+    NFT_RETURN_EVENTS,
+    DCCP_WITHOUT_PORTS,
+    UDPLITE_LIKE_ANY_OTHER,
+)
 """All of them."""

@@ -27,6 +27,8 @@ from tests.vm.python_files import ROOT, copy_checkout
 from tests.vm.unavailable import Unavailable
 
 SUITE = "bookworm"
+_PYTHON = "3.11"
+"""Its Python, which need not be this machine's."""
 NAME = f"netfw/{SUITE}"
 SIZE = 4
 """GiB of the disk; what is not written takes no room."""
@@ -163,6 +165,7 @@ def _download_packages(wheels: Path) -> None:
     _call(
         *(sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-qq"),
         *("--no-deps", "--require-hashes", "--no-build-isolation", "--dest", str(wheels)),
+        *("--python-version", _PYTHON),
         *("--requirement", str(ROOT / "requirements.lock")),
     )
     _say(f"Python packages, {time.monotonic() - began:.0f} s")
