@@ -57,8 +57,10 @@ find_missing() {
     case $what in
     kernels)
       need qemu-system-x86 command -v qemu-system-x86_64
+      need debian-archive-keyring ls /usr/share/keyrings/debian-archive-keyring.gpg
       need mmdebstrap  command -v mmdebstrap ;;
     vagrant)
+      need debian-archive-keyring ls /usr/share/keyrings/debian-archive-keyring.gpg
       need qemu-system-x86 command -v qemu-system-x86_64
       need mmdebstrap  command -v mmdebstrap
       need qemu-utils  command -v qemu-img
@@ -66,6 +68,8 @@ find_missing() {
       need vagrant     command -v vagrant
       need vagrant-libvirt ls -d /usr/share/rubygems-integration/all/gems/vagrant-libvirt-*
       need libvirt-daemon-system command -v libvirtd virtlogd
+      need libvirt-clients command -v virsh
+      need dnsmasq-base command -v dnsmasq
       need openssh-client command -v ssh-keygen
       need rsync       command -v rsync ;;
     deb)

@@ -21,7 +21,7 @@ from tests.vm.python_files import add_checkout, add_packages, add_python
 from tests.vm.unavailable import Unavailable
 
 OWN = "own"
-_INCLUDED = "iptables,ipset,nftables,iproute2,kmod,procps,netbase,conntrack"
+_INCLUDED = "mount,util-linux,iptables,ipset,nftables,iproute2,kmod,procps,netbase,conntrack"
 _PATIENCE = 900
 """Seconds for mmdebstrap."""
 
