@@ -21,6 +21,8 @@ from netfw.host.run import run
 from netfw.ir.names import Family, Hook
 
 _PROGRAM = "netfw.host.legacy_process"
+_PATIENCE = 180.0
+"""Seconds: a guest under software emulation needs many to start a Python."""
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 
 
@@ -54,7 +56,11 @@ def _ask(namespace: Namespace, what: str, family: Family, *arguments: str) -> st
     found = os.environ.get("PYTHONPATH", "")
     path = f"{_PACKAGE_ROOT}:{found}" if found else _PACKAGE_ROOT
     done = run(
-        [*argv, *arguments], namespace=namespace, check=False, environment={"PYTHONPATH": path}
+        [*argv, *arguments],
+        namespace=namespace,
+        check=False,
+        environment={"PYTHONPATH": path},
+        timeout=_PATIENCE,
     )
     if done.status == 0:
         return done.stdout

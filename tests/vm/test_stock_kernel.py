@@ -22,7 +22,7 @@ pytestmark = pytest.mark.kernel
 
 SERIES = "6.1"
 REPORTS = ("order-0.json", "order-1.json")
-PATIENCE = 240.0
+PATIENCE = 500.0
 
 
 @pytest.fixture(scope="module")
