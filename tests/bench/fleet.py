@@ -23,7 +23,7 @@ from tests.bench.child import unwind_when_ended
 from tests.bench.printed import console
 from tests.fleet.lab import Lab, why_no_lab
 
-HOSTS, PEER_HOSTS, RULES, FORKS = 50, 3, 100, 20
+HOSTS, PEER_HOSTS, RULES, FORKS = 50, 2, 100, 20
 
 
 class Run(NamedTuple):
