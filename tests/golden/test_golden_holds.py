@@ -12,6 +12,7 @@ from netfw.verify.result import Result
 from netfw.verify.session import run_task
 from netfw.verify.verify import policy_task
 from tests.golden.cases import CASES, policy_of
+from tests.kernel.what_differs import what_differs
 from tests.reread import reread
 
 ON_EVERY_KERNEL = frozenset({"60-nat"})
@@ -41,5 +42,5 @@ def test_rules_say_what_the_policy_says(case: str) -> None:
 def test_the_kernel_does_what_the_policy_says(case: str, backend: Backend, family: Family) -> None:
     policy = policy_of(case)
     run = run_task(policy_task(policy, backend, family), NoProgress())
-    assert run.result is Result.AGREE, [*run.differences, *run.inconclusive, run.missing]
+    assert run.result is Result.AGREE, what_differs(run)
     assert run.comparisons

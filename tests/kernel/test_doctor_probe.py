@@ -372,6 +372,8 @@ def test_the_host_is_as_it_was_also_where_somebody_interrupts(
         [sys.executable, "-m", "netfw", "doctor", "--netns", router.box.path, "--probe"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # a shell that starts something in the background switches it off
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     if is_interrupted:
         assert wait_until(lambda: _namespaces_of(verb.pid) > 2, 30)

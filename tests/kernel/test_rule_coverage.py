@@ -12,6 +12,7 @@ from netfw.verify.progress import NoProgress
 from netfw.verify.result import Result
 from netfw.verify.session import run_task
 from netfw.verify.verify import policy_task
+from tests.kernel.what_differs import what_differs
 
 pytestmark = pytest.mark.kernel
 EXAMPLES = sorted((Path(__file__).parents[2] / "netfw" / "examples").glob("*.yaml"))
@@ -34,7 +35,7 @@ policies:
 def test_every_rule_of_the_examples_is_met(path: Path, backend: Backend, family: Family) -> None:
     policy = load(path.read_text(), path.name)
     run = run_task(policy_task(policy, backend, family), NoProgress())
-    assert run.result is Result.AGREE
+    assert run.result is Result.AGREE, what_differs(run)
     assert run.reachable
     assert [run.texts[place] for place in run.unseen] == []
 
