@@ -65,7 +65,10 @@ def build(folder: Path) -> tuple[Path, Path]:
         (tree / "MANIFEST.in").write_text("".join(f"include {name}\n" for name in names))
         sdist = folder / _run_backend("build_sdist", tree, folder)
         with tarfile.open(sdist) as archive:
-            archive.extractall(scratch, filter="data")
+            # the archive is ours; Python before 3.11.4 knows no filters
+            if hasattr(tarfile, "data_filter"):
+                archive.extraction_filter = tarfile.data_filter
+            archive.extractall(scratch)
         unpacked = Path(scratch, sdist.name.removesuffix(".tar.gz"))
         return folder / _run_backend("build_wheel", unpacked, folder), sdist
 
