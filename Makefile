@@ -17,7 +17,8 @@ verify: setup ## send packets through the kernel: the order, then the example; r
 	$(BIN)/netfw verify $(if $(REPORTS),--json $(REPORTS)/router.json --junit $(REPORTS)/router.xml) \
 	  netfw/examples/router.yaml
 
-test: setup ## run all tests; for some of them: make test ARGS='-m "not kernel" tests/unit'
+test: ## run all tests; for some of them: make test ARGS='-m "not kernel" tests/unit'
+	@PYTHON='$(PYTHON)' bash .ci/setup.sh tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 kernels: ## boot stock kernels, verify and test in each: make kernels ARGS='--kernel 6.1 --iptables own'
@@ -38,7 +39,8 @@ bench: setup ## measure compile (beside ferm and Aerleon), prove, walk, load, fo
 fuzz: setup ## send random packets through random rules and the model: make fuzz MINUTES=5
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),5) $(ARGS)
 
-faults: setup ## put faults into changes of hosts: make faults ARGS='--backend nft --every 4'
+faults: ## put faults into changes of hosts: make faults ARGS='--backend nft --every 4'
+	@PYTHON='$(PYTHON)' bash .ci/setup.sh tests
 	$(BIN)/python -m tests.faults $(ARGS)
 
 # tests/test_tree.py runs each of these lines as a test.

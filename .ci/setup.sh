@@ -50,8 +50,6 @@ find_missing() {
   need procps         command -v sysctl
   need kmod           command -v modprobe
   need netbase        ls /etc/protocols /etc/services
-  need openssh-client command -v ssh ssh-keygen
-  need openssh-server command -v sshd
   local what
   for what in "${wanted[@]}"; do
     case $what in
@@ -116,15 +114,37 @@ if [ ${#missing[@]} -gt 0 ]; then
   [ ${#missing[@]} -eq 0 ] || fail "still missing after apt-get: ${missing[*]}"
 fi
 
-# One test boots another kernel (22 MB to download, 106 MB installed). It is skipped where there is
-# no emulator, so this machine is as good without (NETFW_NO_EMULATOR=1 does not try).
-emulator=qemu-system-x86
-if [ -z "${NETFW_NO_EMULATOR:-}" ] && [ "$(uname -m)" = x86_64 ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null &&
-  ! command -v qemu-system-x86_64 >/dev/null; then
-  say "installing from the distribution, for one test: $emulator"
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$emulator" \
-    </dev/null >/dev/null 2>&1 || say "apt-get could not install $emulator: that test will be skipped"
-fi
+# What some tests need, and netfw does not: they are skipped by name where it is not there, so this
+# machine is as good without. The emulator is the largest (22 MB to download, 106 MB installed;
+# NETFW_NO_EMULATOR=1 does without).
+case " ${wanted[*]} " in *" tests "*)
+  missing=()
+  need openssh-client command -v ssh ssh-keygen
+  need openssh-server command -v sshd
+  need strace      command -v strace
+  need man-db      command -v man
+  need groff-base  command -v groff
+  [ -n "${NETFW_NO_EMULATOR:-}" ] || [ "$(uname -m)" != x86_64 ] ||
+    need qemu-system-x86 command -v qemu-system-x86_64
+  if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+      say "installing from the distribution, for tests alone: ${missing[*]}"
+      # Tests start SSH servers of their own, in namespaces. This machine gets none by it: what
+      # starts one on Debian and Ubuntu does not where this file is (sshd's README.Debian).
+      case " ${missing[*]} " in *" openssh-server "*)
+        say "no SSH server shall run here for that: /etc/ssh/sshd_not_to_be_run"
+        mkdir -p /etc/ssh && : >/etc/ssh/sshd_not_to_be_run ;;
+      esac
+      apt-get update -qq </dev/null || say "apt-get update failed: trying with the package lists of before"
+      for package in "${missing[@]}"; do
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package" \
+          </dev/null >/dev/null 2>&1 || say "apt-get could not install $package: its tests will be skipped"
+      done
+    else
+      say "tests that need these are skipped, as root and apt-get are needed to install them: ${missing[*]}"
+    fi
+  fi ;;
+esac
 
 # --- .venv ---
 

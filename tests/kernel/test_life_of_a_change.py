@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,6 +102,46 @@ def test_counters_survive_beside_the_rule_that_changes(host: ChangedHost) -> Non
     assert len(after) == len(before) == 12
     assert len(before.keys() - after.keys()) == 1
     assert {text: after[text] for text in before if text in after}.items() <= before.items()
+
+
+REHEARSED = """
+import subprocess, sys
+from netfw.apply.application import apply_wish
+from netfw.apply.wish_of import wish_of
+from netfw.compiler.pipeline import compile_policy
+from netfw.errors import ConflictError
+from netfw.policy.read import load
+_, path, *command = sys.argv
+compiled = compile_policy(load(open(path).read(), path))
+wish = lambda history: wish_of(compiled, path, history)
+try:
+    apply_wish(wish, print, rehearse=lambda intention: command and subprocess.check_call(command))
+except ConflictError as error:
+    print("refused:", error)
+"""
+
+
+def test_what_changes_while_it_is_rehearsed_is_noticed_before_the_first_write(
+    host: ChangedHost,
+) -> None:
+    host.apply(POLICY)
+    more = host.write_policy(MORE, "more.yaml")
+
+    def apply(*meanwhile: str) -> str:
+        argv = ["nsenter", f"--net={host.box.path}", sys.executable, "-c", REHEARSED, more]
+        done = subprocess.run(
+            [*argv, *meanwhile], stdout=subprocess.PIPE, env=host.environment, check=True
+        )
+        return done.stdout.decode()
+
+    before = host.saved().splitlines()
+    said = apply("iptables", "-I", "NETFW-IN-wan", "1", "-p", "udp", "-j", "DROP")
+    assert "refused: netfw: somebody changed netfw's rules" in said
+    after = host.saved().splitlines()
+    after.remove("-A NETFW-IN-wan -p udp -j DROP")
+    assert after == before
+    assert "refused" not in apply()
+    assert "--dports 25,80,443" in host.saved()
 
 
 def test_what_somebody_changed_by_hand_is_told_and_repaired(host: ChangedHost) -> None:
