@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from netfw.ir.names import Family, TableName
+from netfw.plan.span import spans
 
 _IDENTITY = re.compile(r'(?:--)?comment "?netfw:([^" ]+)"?')
 
@@ -38,16 +39,11 @@ def changed_lines(
 ) -> Iterator[Change]:
     """What goes and what comes between two lists, which say where a line stands among others too:
     a line that moves goes and comes."""
-    from difflib import SequenceMatcher
-
     old, new = list(before), list(after)
-    matcher = SequenceMatcher(None, old, new, autojunk=False)
-    for kind, old_from, old_to, new_from, new_to in matcher.get_opcodes():
-        if kind == "equal":
-            continue
-        for text in old[old_from:old_to]:
+    for span in spans(old, new) or ():
+        for text in old[span.first : span.last]:
             yield Change(False, family, place, text, identity_of(text))
-        for text in new[new_from:new_to]:
+        for text in span.comes:
             yield Change(True, family, place, text, identity_of(text))
 
 
