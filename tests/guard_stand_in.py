@@ -20,6 +20,7 @@ from netfw.apply import guard
 from netfw.apply.guarded import Summons, guarded
 from netfw.errors import HostError
 from netfw.host.history import add_entry
+from netfw.host.pending_change import begin_change
 from netfw.host.state_folder import StateFolder
 from netfw.host.state_lock import locked
 from netfw.ir.names import Backend
@@ -64,6 +65,11 @@ def change(state: StateFolder, where: str, seconds: float) -> None:
         stop("locked", where)
         number = add_entry(state, ENTRY).number
         stop("entry", where)
+        if where in ("summoned", "begun"):
+            with Summons(state, number, PROGRAM):
+                stop("summoned", where)
+                begin_change(state, number, 1)
+                stop("begun", where)
         limit = 0.5 if where == "stopped" else 60.0
         with (
             Summons(state, number, PROGRAM) as summons,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -118,6 +119,33 @@ def test_whoever_is_killed_before_anything_is_written_leaves_nothing(
 ) -> None:
     Writer(state, where).send(signal.SIGKILL)
     expect(state, "1")
+
+
+def test_whoever_is_killed_before_the_guard_stands_is_undone_as_soon_as_it_does(
+    state: StateFolder,
+) -> None:
+    Writer(state, "begun").send(signal.SIGKILL)
+    soon = 10.0  # half of what a guard waits for whoever may still call
+    assert wait_until(lambda: bool(read_events(state)), soon)
+    expect(state, "1", "undone")
+
+
+def test_a_guard_whose_change_never_begins_goes_home_without_a_word(state: StateFolder) -> None:
+    writer = Writer(state, "summoned")
+    writer.send(signal.SIGKILL)
+    assert wait_until(lambda: not _guards_of(state), 10.0)
+    expect(state, "1")
+
+
+def _guards_of(state: StateFolder) -> list[str]:
+    """The processes that are guards of this folder, or will be."""
+    words = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words.append(path.read_text().split("\0"))
+    return [
+        " ".join(one) for one in words if str(state.path) in one and "tests.guard_stand_in" in one
+    ]
 
 
 @pytest.mark.parametrize("where", [*DEATHS, "error"])
