@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from netfw.report.glyphs import Glyphs
 from netfw.traverse.documented import DOCUMENTED, REFINEMENTS
@@ -28,28 +28,23 @@ def order_lines(paths: Sequence[Path], glyphs: Glyphs, width: int = 80) -> Itera
         yield ""
     yield "The kernel refines this order:"
     for refinement in REFINEMENTS:
-        yield f"  {refinement.name}"
-        for text in (refinement.reason, f"source: {refinement.source}"):
-            yield from textwrap.wrap(
-                text,
-                width,
-                initial_indent="      ",
-                subsequent_indent="      ",
-                break_long_words=False,
-            )
+        reasons = (refinement.reason, f"source: {refinement.source}")
+        yield from _named(refinement.name, reasons, width)
     yield ""
     yield "Kernels differ from each other:"
     for difference in KERNEL_REFINEMENTS:
-        yield f"  {difference.name}"
         where = f"seen on {difference.seen_on}; not on {difference.absent_on}"
-        for text in (difference.reason, f"source: {difference.source}", where):
-            yield from textwrap.wrap(
-                text,
-                width,
-                initial_indent="      ",
-                subsequent_indent="      ",
-                break_long_words=False,
-            )
+        said = (difference.reason, f"source: {difference.source}", where)
+        yield from _named(difference.name, said, width)
+
+
+def _named(name: str, said: Iterable[str], width: int) -> Iterator[str]:
+    yield f"  {name}"
+    indent = " " * 6
+    for text in said:
+        yield from textwrap.wrap(
+            text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+        )
 
 
 def order_json(paths: Sequence[Path]) -> str:
