@@ -97,6 +97,8 @@ class HostState:
     kernel_lacks: frozenset[str] = frozenset()
     neighbours: tuple[Neighbour, ...] = ()
     not_read: tuple[NotRead, ...] = ()
+    settings_are_read_only: bool = False
+    """Whether who lives here sees a /proc/sys that may not be written."""
 
     @cached_property
     def uses(self) -> tuple[MarkUse, ...]:

@@ -43,7 +43,7 @@ from netfw.host.observe_sockets import Programs, read_sockets
 from netfw.host.observe_tables import read_native_tables
 from netfw.host.observe_traffic_control import read_traffic_control
 from netfw.host.observe_transforms import read_transforms
-from netfw.host.sysctl import read_settings
+from netfw.host.sysctl import are_read_only, read_settings
 from netfw.ir.names import Backend, Family
 from netfw.traverse.hooks import SECURITY_PRIORITY
 
@@ -143,6 +143,9 @@ def read_state(namespace: LiveNamespace) -> HostState:
         reader.attempt("systemd-networkd", lambda: read_networkd(namespace), None),
         reader.attempt("IPVS", lambda: read_marked_services(namespace), ()),
         reader.attempt("the kernel's configuration", read_missing_options, frozenset()),
+        settings_are_read_only=reader.attempt(
+            "whether sysctls may be written", lambda: _are_settings_read_only(namespace), False
+        ),
     )
     neighbours, without = reader.attempt(
         "other namespaces",
@@ -152,6 +155,14 @@ def read_state(namespace: LiveNamespace) -> HostState:
     reader.not_read += without
     reader.not_read += _legacy_arptables(namespace)
     return replace(state, neighbours=neighbours, not_read=tuple(reader.not_read))
+
+
+def _are_settings_read_only(namespace: LiveNamespace) -> bool:
+    """As the process sees it by which the namespace was named; of others nobody knows who lives
+    there."""
+    if namespace.is_own:
+        return are_read_only("self")
+    return namespace.name.isdigit() and are_read_only(namespace.name)
 
 
 def _read_facts(namespace: LiveNamespace, family: Family) -> LiveFacts | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,6 +33,12 @@ def read_settings(names: Iterable[str], namespace: Namespace | None = None) -> d
         return found
 
     return call_in(namespace, read) if wanted else {}
+
+
+def are_read_only(process: str) -> bool:
+    """Whether a process (a number, or ``self``) sees a /proc/sys that is mounted read-only, as in
+    many containers (statvfs(3)). Raises OSError."""
+    return bool(os.statvfs(f"/proc/{process}/root/proc/sys").f_flag & os.ST_RDONLY)
 
 
 def write_setting(name: str, value: str, namespace: Namespace | None = None) -> None:

@@ -19,6 +19,7 @@ from netfw.host.observe_services import read_marked_services, read_networkd
 from netfw.host.run import run
 from netfw.host.wait import wait_until
 from netfw.ir.names import Backend, Family
+from tests.kernel.private_mounts import needs_private_mounts
 
 pytestmark = pytest.mark.kernel
 ASKS = """*mangle
@@ -149,3 +150,20 @@ def test_this_kernel_has_what_its_rules_need(box: Namespace) -> None:
     """Rules with MARK and CONNMARK load, so none of their options is missing."""
     restore(box, Backend.NFT, Family.IPV4, SETS)
     assert "NETFILTER_XT_MARK" not in _read(box).kernel_lacks
+
+
+@needs_private_mounts
+@pytest.mark.parametrize("is_locked", [True, False])
+def test_whether_sysctls_can_be_written_is_what_a_process_there_sees(*, is_locked: bool) -> None:
+    lock = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys" * is_locked
+    script = f"{lock or 'true'} && echo ready && exec sleep 60"
+    argv = ["unshare", "--net", "--mount", "sh", "-c", script]
+    running = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        with LiveNamespace(str(running.pid)) as live:
+            assert read_state(live).settings_are_read_only is is_locked
+    finally:
+        running.kill()
+        running.communicate()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from netfw.doctor.diagnosis import diagnose
@@ -301,6 +303,27 @@ def test_rp_filter_and_marks() -> None:
     for strict, asks in ((0, 0), (2, 0), (1, 1)):
         assert not found(rp_host(strict, asks, by_mark(0x5)), "rp-filter-ignores-mark")
     assert not found(rp_host(1, 0), "rp-filter-ignores-mark")
+
+
+def test_a_setting_that_is_needed_and_cannot_be_written_from_inside() -> None:
+    code = "settings-read-only"
+
+    def locked(state: HostState) -> HostState:
+        return replace(state, settings_are_read_only=True)
+
+    (one,) = found(locked(rp_host(1, 0, by_mark(0x5))), code)
+    assert "needs it to be 1" in one.problem
+    # nobody needs it; or it is set; or it can be written
+    assert not found(locked(rp_host(1, 0)), code)
+    assert not found(locked(rp_host(2, 0, by_mark(0x5))), code)
+    assert not found(rp_host(1, 0, by_mark(0x5)), code)
+    sysctls = {"net/ipv4/conf/all/src_valid_mark": "0"}
+    tunnel = Link("wg0", 9, "wireguard", mark=0xCA6C)
+    for mark, count in ((0xCA6C, 1), (0x5, 0)):
+        state = replace(host("", by_mark(mark)), links=(tunnel,), sysctls=sysctls)
+        assert len(found(locked(state), code)) == count
+        is_set = replace(state, sysctls={"net/ipv4/conf/all/src_valid_mark": "1"})
+        assert not found(locked(is_set), code)
 
 
 def test_a_routing_rule_behind_one_that_answers() -> None:
