@@ -24,6 +24,13 @@ _TCP_MAGIC = 0x6E66
 """The upper half of the sequence number of our TCP packets."""
 _FLOW_MAGIC = 0xB
 """The upper four bits of the flow label of our IPv6 packets."""
+_ERROR_MAGIC = 0x6E
+"""The first byte behind the checksum of our ICMP errors. The kernel has 0 there (a pointer or an
+address in some kinds) in its own errors, which quote packets of ours and have any identification:
+one of 65,536 has the number of the packet that it quotes."""
+_REPLY_SEQUENCE = 1
+"""The sequence number of our echo replies. The kernel's own repeat that of our requests, 0, and
+their payload with it."""
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _U32_LITTLE = struct.Struct("<I")
@@ -35,11 +42,14 @@ _DCCP_SEQUENCE_AT = 10
 _CHECKSUM_AT = {TCP: 16, UDP: 6, UDPLITE: 6, DCCP: 6, ICMP: 2, ICMPV6: 2}
 _ECHO_REQUEST_V6 = 128
 _ECHO_V4 = (0, 8)
+_ECHO_REPLIES = {ICMP: 0, ICMPV6: 129}
 _ERRORS = {
     protocol: frozenset(kind.to_bytes(1, "big") for kind in kinds)
     for protocol, kinds in ICMP_ERRORS.items()
 }
 """First bytes of ICMP messages that quote a packet."""
+
+_ERROR = bytes([_ERROR_MAGIC])
 
 Shape = tuple[Family, int, int, int, int, "Shape | None"]
 
@@ -157,6 +167,7 @@ def build_with_scapy(packet: Packet, number: int) -> bytes:
 
 def _scapy_transport(packet: Packet, network: Any, number: int, cookie: Any) -> Any:  # noqa: ANN401
     from scapy.layers import inet, inet6
+    from scapy.layers.inet6 import in6_chksum
     from scapy.packet import Raw
 
     ports = {"sport": packet.source_port, "dport": packet.destination_port}
@@ -180,21 +191,26 @@ def _scapy_transport(packet: Packet, network: Any, number: int, cookie: Any) -> 
         return cookie
     kind, code = packet.icmp_type, packet.icmp_code
     if packet.quoted is not None:
-        quoted = Raw(build_with_scapy(packet.quoted, number))
+        quoted = build_with_scapy(packet.quoted, number)
+        header = struct.pack(">BBHB3x", kind, code, 0, _ERROR_MAGIC)
         if packet.family is Family.IPV4:
-            return inet.ICMP(type=kind, code=code) / quoted
-        return inet6.ICMPv6DestUnreach(type=kind, code=code) / quoted
+            total = checksum(header + quoted)
+        else:
+            total = in6_chksum(packet.protocol, network, header + quoted)
+        return Raw(header[:2] + _U16.pack(total) + header[4:] + quoted)
     if packet.family is Family.IPV4:
         if kind not in _ECHO_V4:
             # scapy has fields of its own for other types, and the number needs their place
             header = struct.pack(">BBHHH", kind, code, 0, packet.icmp_id, 0)
             total = checksum(header + bytes(cookie))
             return Raw(header[:2] + _U16.pack(total) + header[4:]) / cookie
-        return inet.ICMP(type=kind, code=code, id=packet.icmp_id, seq=0) / cookie
+        seq = _REPLY_SEQUENCE if kind == _ECHO_REPLIES[ICMP] else 0
+        return inet.ICMP(type=kind, code=code, id=packet.icmp_id, seq=seq) / cookie
     if kind == _ECHO_REQUEST_V6:
         return inet6.ICMPv6EchoRequest(code=code, id=packet.icmp_id, seq=0, data=bytes(cookie))
+    seq = _REPLY_SEQUENCE if kind == _ECHO_REPLIES[ICMPV6] else 0
     return inet6.ICMPv6EchoReply(
-        type=kind, code=code, id=packet.icmp_id, seq=0, data=bytes(cookie)
+        type=kind, code=code, id=packet.icmp_id, seq=seq, data=bytes(cookie)
     )
 
 
@@ -268,11 +284,14 @@ def cookie_of(family: Family, network: bytes, transport: bytes) -> int | None:
         found = transport[_DCCP_SEQUENCE_AT:16] == sequence.to_bytes(6, "big")
     elif protocol == ICMP and transport[:1] in _ERRORS[ICMP]:
         # the quoted packet begins behind eight bytes
-        found = transport[12:14] == number.to_bytes(2, "big")
+        found = transport[4:5] == _ERROR and transport[12:14] == number.to_bytes(2, "big")
     elif protocol == ICMPV6 and transport[:1] in _ERRORS[ICMPV6]:
-        found = transport[9:12] == bytes([_FLOW_MAGIC]) + number.to_bytes(2, "big")
+        quoted = bytes([_FLOW_MAGIC]) + number.to_bytes(2, "big")
+        found = transport[4:5] == _ERROR and transport[9:12] == quoted
     elif protocol in (UDP, UDPLITE, ICMP, ICMPV6):
         found = transport[8:18] == MAGIC + number.to_bytes(2, "big")
+        if found and transport[0] == _ECHO_REPLIES.get(protocol):
+            found = transport[6:8] == _U16.pack(_REPLY_SEQUENCE)
     else:
         found = transport[:10] == MAGIC + number.to_bytes(2, "big")
     return number if found and number else None

@@ -9,7 +9,7 @@ import pytest
 from netfw.host.inject import FarEnd, LocalSender
 from netfw.host.iptables import restore
 from netfw.host.local_receiver import Delivered, LocalReceiver
-from netfw.host.packets import PacketBuilder, checksum, cookie_of
+from netfw.host.packets import MAGIC, PacketBuilder, checksum, cookie_of
 from netfw.host.wait import wait_until
 from netfw.ir.names import Backend, Family
 from netfw.ir.protocols import ICMP, ICMPV6, SCTP, TCP, UDP
@@ -168,3 +168,38 @@ def test_a_far_end_counts_what_it_had_no_room_for():
                 router.left.send(family, data)
         assert wait_until(lambda: router.right.lost > 0, 2)
         assert len(router.right.arrived()) < 60000
+
+
+@each
+@pytest.mark.parametrize("what", ["an error about a datagram", "a reply to a ping"])
+def test_what_the_kernel_answers_is_never_taken_for_ours(family, what):
+    """Not even where chance gives it the number of what it answers: it chooses the identification
+    of what it sends by itself."""
+    number = 4711
+    icmp, request = (ICMP, 8) if family is Family.IPV4 else (ICMPV6, 128)
+    to_us = replace(forwarded(family), destination=LEFT_OWN[family])
+    if "ping" in what:
+        to_us = replace(
+            to_us, protocol=icmp, icmp_type=request, icmp_id=5, source_port=0, destination_port=0
+        )
+    answers: list[bytes] = []
+    with Router() as router:
+        router.left.send(family, PacketBuilder().build(to_us, number))
+
+        def has_answered() -> bool:
+            of_family = [data for kind, data in router.left.arrived() if kind is family]
+            answers.extend(data for data in of_family if quotes(data, number))
+            return bool(answers)
+
+        assert wait_until(has_answered, 2)
+    answer = bytearray(answers[0])
+    at = 4 if family is Family.IPV4 else 2
+    answer[at : at + 2] = number.to_bytes(2, "big")
+    if family is Family.IPV6:
+        answer[1] = answer[1] & 0xF0 | 0xB
+    assert number_of(family, bytes(answer)) is None
+
+
+def quotes(data: bytes, number: int) -> bool:
+    """Whether a packet holds one of ours with this number, or what it carried."""
+    return number.to_bytes(2, "big") in data[HEADER[Family.IPV4] :] and MAGIC in data
