@@ -48,10 +48,9 @@ from netfw.verify.stage import Stage
 WAVE_SIZE = 2000
 """Packets under way at once: their trace events must fit the reader's buffer
 (13 to 20 events each of up to 1,280 bytes; 64 MiB hold 100,000)."""
-QUIET_SECONDS = 3.0
+QUIET_SECONDS = 1.0
 """How long nothing must come before a wave counts as over although probes have not shown all
-that was predicted. Where all have, nobody waits. A machine whose processors others use as well may
-come to nothing for a second, and what has not come by then would be called a difference."""
+that was predicted. Where all have, nobody waits."""
 _UNDER_WAY = 256
 """So many packets at most wait for the kernel at once; more might find no room."""
 _PATIENCE = 30
