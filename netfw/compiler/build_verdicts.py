@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from netfw.compiler import chain_name
 from netfw.compiler.draft import Draft, make_rule
@@ -37,6 +37,7 @@ _UNREACHABLE = {
 def build_verdicts(draft: Draft) -> Draft:
     """Make those verdict chains that some rule goes to."""
     for table in (TableName.RAW, TableName.MANGLE, TableName.FILTER):
+        called = _called_by(draft.in_table(table))
         for chain in (
             _neighbour_chain(draft, table),
             _allow_chain(draft, table),
@@ -46,17 +47,15 @@ def build_verdicts(draft: Draft) -> Draft:
             _reject_chain(draft),
             *_answer_chains(draft),
         ):
-            if _is_called(draft, table, chain.name):
+            if chain.name in called:
                 draft = draft.with_chains(table, chain)
+                called |= _called_by([chain])
     return draft
 
 
-def _is_called(draft: Draft, table: TableName, name: str) -> bool:
-    return any(
-        isinstance(rule.target, Goto | Jump) and rule.target.chain == name
-        for chain in draft.in_table(table)
-        for rule in chain.rules
-    )
+def _called_by(chains: Iterable[Chain]) -> set[str]:
+    targets = {rule.target for chain in chains for rule in chain.rules}
+    return {target.chain for target in targets if isinstance(target, Goto | Jump)}
 
 
 def _allow_chain(draft: Draft, table: TableName) -> Chain:

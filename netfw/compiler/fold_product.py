@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from netfw.compiler import set_name
 from netfw.compiler.late_rule import LateRule
-from netfw.compiler.set_member import Gathering, is_open
-from netfw.compiler.term import expand_nets, expand_traffic, interface_matches
+from netfw.compiler.set_member import Gathering
+from netfw.compiler.term import expand_nets, expand_traffic, interface_matches, is_open
 from netfw.ir.ipset import IpSet
 from netfw.ir.match import Match, SetMatch, Side
 from netfw.ir.names import Family
@@ -26,6 +26,8 @@ def fold_product(
     ``fold_from`` rules or more would be left. A set for pairs of networks (hash:net,net) would
     hold all of them, and each of the two sets holds one side alone.
     """
+    if max(len(rule.conditions.sources), len(rule.conditions.destinations)) < SIDE_FROM:
+        return [rule], ()
     sides = {Side.SOURCE: rule.conditions.sources, Side.DESTINATION: rule.conditions.destinations}
     limited = {side: nets for side, nets in sides.items() if not is_open(nets)}
     terms = expand_traffic(rule.conditions.traffic)

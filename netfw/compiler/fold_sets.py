@@ -23,11 +23,10 @@ from netfw.compiler.set_member import (
     are_single,
     halves,
     is_foldable,
-    is_open,
     kinds_of,
     narrow_terms,
 )
-from netfw.compiler.term import interface_matches
+from netfw.compiler.term import interface_matches, is_open
 from netfw.ir.ipset import IpSet
 from netfw.ir.match import Match, ProtocolMatch, SetMatch
 from netfw.ir.names import OWN_CHAIN_PREFIX, Family

@@ -181,14 +181,6 @@ def _power_above(number: int) -> int:
     return 1 << max(number - 1, 0).bit_length()
 
 
-def is_open(nets: tuple[Net, ...]) -> bool:
-    """Whether addresses are not limited."""
-    for net in nets:
-        if not net.mask:
-            return True
-    return not nets
-
-
 def are_single(nets: tuple[Net, ...]) -> bool:
     """Whether all are single addresses."""
     return all(net.is_single for net in nets)

@@ -70,12 +70,10 @@ def expand_terms(
 
 def count_terms(conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR) -> int:
     """How many terms ``expand_conditions`` makes."""
-    return (
-        len(expand_traffic(conditions.traffic))
-        * len(expand_nets(Side.SOURCE, conditions.sources))
-        * len(expand_nets(Side.DESTINATION, conditions.destinations))
-        * len(pairs)
-    )
+    count = len(expand_traffic(conditions.traffic)) * len(pairs)
+    for nets in (conditions.sources, conditions.destinations):
+        count *= 1 if is_open(nets) else len(nets)
+    return count
 
 
 def interface_matches(pair: InterfacePair) -> tuple[InterfaceMatch, ...]:
@@ -96,12 +94,21 @@ def either_way(endpoints: Iterable[Endpoint]) -> Iterator[tuple[Endpoint, Interf
 
 def expand_nets(side: Side, nets: tuple[Net, ...]) -> tuple[Term, ...]:
     """One alternative for each network; all addresses need no match (iptables drops it)."""
-    if not nets or any(net.mask == 0 for net in nets):
+    if is_open(nets):
         return ((),)
-    return tuple((AddressMatch(side, net),) for net in nets)
+    return tuple([(AddressMatch(side, net),) for net in nets])
 
 
-@lru_cache(maxsize=4096)
+def is_open(nets: tuple[Net, ...]) -> bool:
+    """Whether they are all addresses."""
+    for net in nets:
+        if not net.mask:
+            return True
+    return not nets
+
+
+# as many as a large policy has rules, so that its second family finds what the first one asked
+@lru_cache(maxsize=32_768)
 def expand_traffic(traffic: tuple[Traffic, ...]) -> tuple[Term, ...]:
     """Alternatives for a list of services, as few as multiport allows."""
     by_protocol: dict[int | None, list[Traffic]] = {}

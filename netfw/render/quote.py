@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from netfw.ir.word import QuotedWord
 
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_ESCAPED = re.compile(r"""["'\\]""")
 
 
 def quote(text: str) -> str:
@@ -13,16 +16,12 @@ def quote(text: str) -> str:
     Letters, digits, ``_`` and ``-`` stay as they are; anything else puts the whole into double
     quotes, with ``"``, ``'`` and backslash escaped.
     """
-    if text and all(character in _PLAIN for character in text):
-        return text
-    return in_quotes(text)
+    return text if _PLAIN.fullmatch(text) else in_quotes(text)
 
 
 def in_quotes(text: str) -> str:
     """A text in double quotes, whether it needs them or not."""
-    escaped = "".join(
-        f"\\{character}" if character in "\"'\\" else character for character in text
-    )
+    escaped = _ESCAPED.sub(r"\\\g<0>", text)
     return f'"{escaped}"'
 
 
