@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from netfw.apply.change import Made, make_change
+from netfw.apply.guarded import Summons
 from netfw.apply.intention import Glance, Intention, Wish, intend, refuse_if_others_need_it
 from netfw.apply.take_back import settle
 from netfw.apply.undo import undo
 from netfw.errors import ConflictError
-from netfw.host.history import confirmed_entry, read_entry
-from netfw.host.loader import try_out
+from netfw.host.history import confirmed_entry, next_number, read_entry
 from netfw.host.pending_change import needed_numbers
 from netfw.host.state_folder import StateFolder
 from netfw.host.state_lock import locked
+from netfw.host.trial import try_out
 from netfw.plan.entry import Entry
 from netfw.plan.novelty import novelty
 from netfw.plan.step import describe
@@ -58,22 +59,33 @@ def apply_wish(
         refuse_if_others_need_it(intention)
         if intention.is_done and _is_confirmed(folder, wish):
             return Applied(intention, None)
-        backend = intention.variant.backend
-        tried = novelty(wish.own, intention.now)
-        if tried.tables or tried.sets:
-            tell(f"trying the rules out in an empty namespace ({backend})")
-            try_out(tried, backend, wish.origins)
-        if rehearse is not None:
-            rehearse(intention)
-            # that took its time, and what was tried began from what had been there before
-            if intend(wish, history).plan != intention.plan:
-                raise ConflictError.at(
-                    "netfw",
-                    "somebody changed netfw's rules on this host while they were rehearsed",
-                    "nothing was written: see 'netfw status', and apply again",
-                )
-        tell(f"writing: {', '.join(map(describe, intention.plan.steps)) or 'the history alone'}")
-        return Applied(intention, make_change(folder, intention, confirm_within))
+        # the guard needs a moment to start: as long as the rules are tried out
+        with Summons(folder, next_number(folder)) as summons:
+            _see_that_it_holds(intention, history, tell, rehearse)
+            steps = ", ".join(map(describe, intention.plan.steps))
+            tell(f"writing: {steps or 'the history alone'}")
+            return Applied(intention, make_change(summons, intention, confirm_within))
+
+
+def _see_that_it_holds(
+    intention: Intention, history: list[Entry], tell: Tell, rehearse: Rehearse | None
+) -> None:
+    """Everywhere but on this host; raises NetfwError where it does not."""
+    wish, backend = intention.wish, intention.variant.backend
+    tried = novelty(wish.own, intention.now)
+    if tried.tables or tried.sets:
+        tell(f"trying the rules out in an empty namespace ({backend})")
+        try_out(tried, backend, wish.origins)
+    if rehearse is None:
+        return
+    rehearse(intention)
+    # that took its time, and what was tried began from what had been there before
+    if intend(wish, history).plan != intention.plan:
+        raise ConflictError.at(
+            "netfw",
+            "somebody changed netfw's rules on this host while they were rehearsed",
+            "nothing was written: see 'netfw status', and apply again",
+        )
 
 
 def end_unfinished(state: StateFolder, tell: Tell) -> None:

@@ -17,10 +17,9 @@ from netfw.apply.undo import undo
 from netfw.errors import ExitCode, HostError, NetfwError
 from netfw.host.caller import find_caller
 from netfw.host.clock import utc_now
-from netfw.host.history import add_entry, next_number
+from netfw.host.history import add_entry
 from netfw.host.own_host import read_own
 from netfw.host.pending_change import confirmed_number
-from netfw.host.state_folder import StateFolder
 from netfw.plan.change import Change
 from netfw.plan.entry import Entry
 from netfw.plan.own import Own
@@ -42,26 +41,24 @@ class Made:
 
 
 def make_change(
-    state: StateFolder, intention: Intention, confirm_within: float | None = None
+    summons: Summons, intention: Intention, confirm_within: float | None = None
 ) -> Made:
-    """Write what is intended. The folder's lock is needed.
+    """Write what is intended under a guard. The lock of the state folder is needed.
 
     With ``confirm_within`` (seconds) the guard undoes it unless somebody confirms in time. Raises
     RolledBackError with what went wrong, after which the host is as it was; any other HostError
     before the first write.
     """
-    # the guard needs a moment to start, and the entry one to be written
-    with Summons(state, next_number(state)) as summons:
-        entry = add_entry(state, _entry(intention.wish, intention))
-        with guarded(summons, confirmed_number(state)) as guard:
-            try:
-                _write(intention, entry)
-                if confirm_within is None:
-                    guard.keep()
-                else:
-                    guard.wait_for_confirmation(confirm_within)
-            except NetfwError as error:
-                raise _taken_back(guard, error) from error
+    entry = add_entry(summons.state, _entry(intention.wish, intention))
+    with guarded(summons, confirmed_number(summons.state)) as guard:
+        try:
+            _write(intention, entry)
+            if confirm_within is None:
+                guard.keep()
+            else:
+                guard.wait_for_confirmation(confirm_within)
+        except NetfwError as error:
+            raise _taken_back(guard, error) from error
     return Made(entry, confirm_within)
 
 

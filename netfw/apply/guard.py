@@ -33,13 +33,15 @@ from netfw.host.pending_change import (
     read_pending,
 )
 from netfw.host.state_folder import StateFolder
-from netfw.host.state_lock import GUARD_LOCK, StateLock, take_lock
+from netfw.host.state_lock import GUARD_LOCK, StateLock, holder_of, is_held, take_lock
 from netfw.host.wait import wait_until
 from netfw.plan.pending import Pending, Phase
 
 _log = logging.getLogger("netfw")
 _MEETING = 20.0
-"""Seconds within which whoever starts a guard has to call."""
+"""Seconds within which whoever has begun a change has to call."""
+_GLANCE, _LONGEST_GLANCE = 0.002, 0.1
+"""Seconds between two looks for the beginning of a change: the longer it takes, the fewer."""
 _LOOK = 1.0
 """Seconds after which the files are looked at, also where nobody said so: a machine that slept
 wakes a process too late by the time that it slept."""
@@ -79,6 +81,7 @@ class _Writer:
     """The process that makes the change, which another may not be taken for; a context manager."""
 
     def __init__(self, number: int) -> None:
+        self.number = number
         try:
             self._descriptor = os.pidfd_open(number)
         except ProcessLookupError:
@@ -90,7 +93,11 @@ class _Writer:
     @property
     def is_gone(self) -> bool:
         """Whether it has ended."""
-        return self._descriptor < 0 or bool(self._poll.poll(0))
+        return self.ends_within(0)
+
+    def ends_within(self, seconds: float) -> bool:
+        """Whether it has ended, or does so in the next seconds."""
+        return self._descriptor < 0 or bool(self._poll.poll(seconds * 1000))
 
     def kill(self) -> None:
         """End it, if it has not ended."""
@@ -107,7 +114,8 @@ class _Writer:
 
 
 def _begins(state: StateFolder, number: int, writer: _Writer) -> bool:
-    """Wait for the change to begin; False where whoever would write it is gone before that."""
+    """Wait for the change to begin; False where whoever would write it is gone before that, or has
+    let the folder go: it did not come so far."""
     # most of what an undo would need is there already
     with suppress(HostError):
         if confirmed := confirmed_number(state):
@@ -117,8 +125,15 @@ def _begins(state: StateFolder, number: int, writer: _Writer) -> bool:
         pending = read_pending(state)
         return pending is not None and pending.number == number
 
+    def has_let_go() -> bool:
+        return not is_held(state) or holder_of(state) != writer.number
+
+    start = since_boot()
+    while not (has_begun() or has_let_go()):
+        pause = (since_boot() - start) / 50
+        if writer.ends_within(min(max(pause, _GLANCE), _LONGEST_GLANCE)):
+            break
     # the last thing that it did may have been the beginning
-    wait_until(lambda: writer.is_gone or has_begun(), _MEETING)
     return has_begun()
 
 

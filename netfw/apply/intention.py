@@ -31,7 +31,7 @@ class Wish:
     own: Own
     policy: str = ""
     policy_hash: str = ""
-    origins: SourceMap = field(default_factory=lambda: SourceMap(()))
+    origins: SourceMap = field(default_factory=SourceMap)
     why: str = ""
 
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
-from netfw.errors import Where
+from netfw.errors import HostError, Where
 from netfw.ir.names import OWN_COMMENT_PREFIX
 from netfw.ir.origin import Origin
 
 
-@dataclass(frozen=True, slots=True)
 class SourceMap:
     """Origins by identity. It is stored beside what was applied, because identities in the kernel
-    hold no line numbers."""
+    hold no line numbers. Raises ValueError where two have the same identity."""
 
-    origins: tuple[Origin, ...]
-    _by_identity: dict[str, Origin] = field(init=False, repr=False, compare=False)
+    def __init__(self, origins: Iterable[Origin] = ()) -> None:
+        self._found = _by_identity(origins)
 
-    def __post_init__(self) -> None:
-        by_identity = {origin.identity: origin for origin in self.origins}
-        if len(by_identity) != len(self.origins):
-            raise ValueError("a source map has the same identity twice")
-        object.__setattr__(self, "_by_identity", by_identity)
+    def _all(self) -> dict[str, Origin]:
+        return self._found
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """All of them."""
+        return (*self,)
 
     @classmethod
     def of_origins(cls, origins: Iterable[Origin]) -> SourceMap:
@@ -30,17 +30,26 @@ class SourceMap:
         found: dict[str, Origin] = {}
         for origin in origins:
             found.setdefault(origin.identity, origin)
-        return cls(tuple(found[identity] for identity in sorted(found)))
+        return cls(found[identity] for identity in sorted(found))
 
     def __iter__(self) -> Iterator[Origin]:
-        return iter(self.origins)
+        return iter(self._all().values())
 
     def __len__(self) -> int:
-        return len(self.origins)
+        return len(self._all())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SourceMap) and self.origins == other.origins
+
+    def __hash__(self) -> int:
+        return hash(self.origins)
+
+    def __repr__(self) -> str:
+        return f"SourceMap({self.origins!r})"
 
     def find(self, identity: str) -> Origin | None:
         """The origin with this identity, or None."""
-        return self._by_identity.get(identity)
+        return self._all().get(identity)
 
     def origin_of(self, comment: str) -> Origin | None:
         """The origin of a rule with this comment (``netfw:public/web``), or None."""
@@ -64,22 +73,55 @@ class SourceMap:
     @classmethod
     def from_json(cls, data: object) -> SourceMap:
         """Read back what ``to_json`` gave; raises ValueError for anything else."""
-        if not isinstance(data, dict):
-            raise ValueError("a source map is an object keyed by identity")
-        origins = []
-        for identity, entry in data.items():
-            match entry:
-                case {
-                    "file": str(file),
-                    "line": int(line),
-                    "column": int(column),
-                    "text": str(text),
-                } if isinstance(identity, str):
-                    notes = _notes_of(identity, entry.get("notes", {}))
-                    origins.append(Origin(Where(file, line, column), identity, text, notes))
-                case _:
-                    raise ValueError(f"source map entry {identity!r} is not understood")
-        return cls(tuple(origins))
+        return cls(_read(data))
+
+    @staticmethod
+    def recorded(data: object) -> SourceMap:
+        """The same, read when somebody asks: most of those who have it do not. Raises HostError
+        then for anything else."""
+        return _Recorded(data)
+
+
+class _Recorded(SourceMap):
+    """Data that is not read yet."""
+
+    def __init__(self, data: object) -> None:
+        self._data = data
+        self._read: dict[str, Origin] | None = None
+
+    def _all(self) -> dict[str, Origin]:
+        if self._read is None:
+            try:
+                self._read = _by_identity(_read(self._data))
+            except ValueError as error:
+                raise HostError.at("origins", str(error)) from None
+        return self._read
+
+
+def _by_identity(origins: Iterable[Origin]) -> dict[str, Origin]:
+    found: dict[str, Origin] = {}
+    for origin in origins:
+        if origin.identity in found:
+            raise ValueError("a source map has the same identity twice")
+        found[origin.identity] = origin
+    return found
+
+
+def _read(data: object) -> Iterator[Origin]:
+    if not isinstance(data, dict):
+        raise ValueError("a source map is an object keyed by identity")
+    for identity, entry in data.items():
+        match entry:
+            case {
+                "file": str(file),
+                "line": int(line),
+                "column": int(column),
+                "text": str(text),
+            } if isinstance(identity, str):
+                notes = _notes_of(identity, entry.get("notes", {}))
+                yield Origin(Where(file, line, column), identity, text, notes)
+            case _:
+                raise ValueError(f"source map entry {identity!r} is not understood")
 
 
 def _notes_of(identity: str, data: object) -> tuple[tuple[str, str], ...]:

@@ -95,7 +95,7 @@ def _read_rules(said: Saved, recorded: Own) -> _Rules:
     tables: dict[Place, TableParts] = {}
     unreadable: set[Place] = set()
     inexact: set[Place] = set()
-    for family in Family:
+    for family in said.families:
         text = said.rules(family)
         if backend is Backend.NFT:
             unreadable |= set(_not_shown(namespace, family, text))

@@ -5,6 +5,7 @@ Each is a process that mostly waits for the kernel: whoever asks has time for ot
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from netfw.host.ipsets import saved_sets
@@ -23,20 +24,23 @@ class Saved:
         *,
         counters: bool = False,
         sets: bool = True,
+        families: Sequence[Family] = (*Family,),
     ) -> None:
         self.backend = backend
         self.namespace = namespace
+        self.families = families
         printed = legacy_text if backend is Backend.LEGACY else nft_text
         pool = ThreadPoolExecutor(thread_name_prefix="netfw-saved")
         self._rules = {
-            family: pool.submit(printed, namespace, family, counters=counters) for family in Family
+            family: pool.submit(printed, namespace, family, counters=counters)
+            for family in families
         }
         self._sets = pool.submit(saved_sets, namespace) if sets else None
         # what was asked is answered, and nothing else will be asked
         pool.shutdown(wait=False)
 
     def rules(self, family: Family) -> str:
-        """The rules of a family. Raises as ``nft_text`` and ``legacy_text``."""
+        """The rules of one of ``families``. Raises as ``nft_text`` and ``legacy_text``."""
         return self._rules[family].result()
 
     def sets(self) -> str:

@@ -112,6 +112,8 @@ class SetMember:
     extensions: tuple[str, ...] = ()
     printed: str = field(default="", init=False, compare=False, repr=False)
     """What ``render_member`` made of it, once it has: a set is compared several times."""
+    loaded: str = field(default="", init=False, compare=False, repr=False)
+    """And what ``render_sets`` made of it: a set is loaded and kept several times."""
 
     @property
     def comment(self) -> str | None:

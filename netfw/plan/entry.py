@@ -40,7 +40,7 @@ class Entry:
     policy_hash: str
     backend: Backend
     own: Own
-    origins: SourceMap = field(default_factory=lambda: SourceMap(()))
+    origins: SourceMap = field(default_factory=SourceMap)
     settings_before: Mapping[str, str] = field(default_factory=dict)
     tables_before: Mapping[tuple[Family, TableName], tuple[str, ...]] = field(default_factory=dict)
     number: int = 0
@@ -93,7 +93,7 @@ def entry_from(data: object) -> Entry:
                 policy_hash,
                 Backend(backend),
                 own_from(own),
-                SourceMap.from_json(origins),
+                SourceMap.recorded(origins),
                 before,
                 dict(map(_table_from, tables)),
                 number,

@@ -49,3 +49,10 @@ class Own:
     def is_empty(self) -> bool:
         """Whether a host holds nothing of ours."""
         return not (self.tables or self.sets or any(self.routing.values()) or self.settings)
+
+    def of_family(self, family: Family) -> Own:
+        """The tables and sets of a family alone."""
+        return Own(
+            {place: table for place, table in self.tables.items() if place[0] is family},
+            {name: ipset for name, ipset in self.sets.items() if ipset.family is family},
+        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from netfw.ir.ipset import IpSet
 from netfw.ir.names import Family, TableName
@@ -17,12 +18,17 @@ from netfw.plan.table_change import TableChange
 from netfw.plan.table_order import in_order
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """Steps in their order, each taken whole; none where nothing is to be done."""
 
     steps: tuple[Step, ...] = ()
-    changes: tuple[Change, ...] = ()
+    list_changes: Callable[[], Iterable[Change]] = field(default=tuple, repr=False, compare=False)
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """What they change, line by line: made when somebody asks for it, since most do not."""
+        return tuple(self.list_changes())
 
 
 def plan(
@@ -54,13 +60,17 @@ def plan(
         *(step for each in routing for step in each.goes_last()),
         *(step for each in planned for step in each.left_over()),
     )
-    changes = [change for each in planned for change in each.changes()]
-    changes += [change for each in routing for change in each.changes()]
-    for name, value in settings.items():
-        old = [f"{name} = {now.settings[name]}"] if name in now.settings else []
-        new = [f"{name} = {value}"]
-        changes += changed_lines(None, "sysctl", old, new)
-    return Plan(steps, tuple(changes))
+
+    def changes() -> Iterator[Change]:
+        for each in planned:
+            yield from each.changes()
+        for moved in routing:
+            yield from moved.changes()
+        for name, value in settings.items():
+            old = [f"{name} = {now.settings[name]}"] if name in now.settings else []
+            yield from changed_lines(None, "sysctl", old, [f"{name} = {value}"])
+
+    return Plan(steps, changes)
 
 
 class _Family:

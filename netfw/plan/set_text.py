@@ -62,10 +62,11 @@ def shape_of(ipset: IpSet) -> str:
 
 def member_of(member: SetMember) -> str:
     """A member without its counters, and protocols as netfw spells them."""
-    if not member.extensions or (len(member.extensions) == 2 and member.comment is not None):
+    said = member.extensions
+    if not said or (len(said) == 2 and said[0] == "comment"):
         # nearly every one, of as many as there are rules
-        return render_member(member)
-    words = iter(member.extensions)
+        return member.printed or render_member(member)
+    words = iter(said)
     kept = [
         f"{word} {value}" for word, value in zip(words, words, strict=True) if word not in _COUNTED
     ]

@@ -34,15 +34,21 @@ def _lines(ipset: IpSet) -> Iterator[str]:
     yield " ".join(("create", ipset.name, ipset.kind, *options))
     add = f"add {ipset.name}"
     for member in ipset.members:
-        yield f"{add} {_with_extensions(','.join(map(_part_by_number, member.parts)), member)}"
+        yield f"{add} {member.loaded or _load_text(member)}"
+
+
+def _load_text(member: SetMember) -> str:
+    text = _with_extensions(",".join(map(_part_by_number, member.parts)), member)
+    # nothing that a member means: it is as frozen as before
+    object.__setattr__(member, "loaded", text)
+    return text
 
 
 def render_member(member: SetMember) -> str:
     """A member as ``ipset save`` prints it behind the set's name, protocols by their names."""
     if not member.printed:
         text = _with_extensions(",".join(map(_part, member.parts)), member)
-        # nothing that a member means: it is as frozen as before
-        object.__setattr__(member, "printed", text)
+        object.__setattr__(member, "printed", text)  # as above
     return member.printed
 
 

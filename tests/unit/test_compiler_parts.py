@@ -8,7 +8,7 @@ from netfw.compiler.chain_name import chain_of_endpoint, chain_of_policy
 from netfw.compiler.rate import match_rate
 from netfw.compiler.source_map import SourceMap
 from netfw.compiler.term import count_terms, expand_conditions
-from netfw.errors import Where
+from netfw.errors import HostError, Where
 from netfw.ir.match import (
     AddressMatch,
     IcmpMatch,
@@ -178,6 +178,7 @@ def test_source_map_survives_json():
     origins = (Origin(Where("p.yaml", 3, 7), "a/b", "allow: ssh"), Origin(Where("p.yaml"), "c/d"))
     written = SourceMap(origins)
     assert SourceMap.from_json(written.to_json()) == written
+    assert SourceMap.recorded(written.to_json()) == written
     assert written.origin_of("netfw:a/b") == origins[0]
     assert written.origin_of("somebody's: a/b") is None
 
@@ -186,3 +187,6 @@ def test_source_map_survives_json():
 def test_source_map_refuses_what_it_did_not_write(data: object):
     with pytest.raises(ValueError, match="source map"):
         SourceMap.from_json(data)
+    recorded = SourceMap.recorded(data)
+    with pytest.raises(HostError, match="source map"):
+        len(recorded)

@@ -137,6 +137,17 @@ def test_a_guard_whose_change_never_begins_goes_home_without_a_word(state: State
     expect(state, "1")
 
 
+def test_a_guard_goes_home_where_the_folder_is_let_go_before_the_change_begins(
+    state: StateFolder,
+) -> None:
+    with locked(state), Summons(state, 2, PROGRAM):
+        # this process lives on, and did not come to write anything
+        assert wait_until(lambda: bool(_guards_of(state)), LONG)
+        assert not wait_until(lambda: not _guards_of(state), 1.0)
+    assert wait_until(lambda: not _guards_of(state), 10.0)
+    expect(state, "1")
+
+
 def _guards_of(state: StateFolder) -> list[str]:
     """The processes that are guards of this folder, or will be."""
     words = []
