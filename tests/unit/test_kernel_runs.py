@@ -9,7 +9,7 @@ import pytest
 
 from netfw.traverse.kernel_refinements import NFT_RETURN_EVENTS
 from tests.vm import machine
-from tests.vm.findings import read_findings
+from tests.vm.findings import Findings, read_findings
 from tests.vm.kernel import Kernel
 from tests.vm.table import markdown
 from tests.vm.unavailable import Unavailable
@@ -51,17 +51,24 @@ def test_a_report_that_did_not_come_out_is_no_pass():
     assert not found.is_well
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"missing": "no legacy tables"}, "order nft 4: no legacy tables"),
-        ({"inconclusive": ["events were lost"]}, "order nft 4: events were lost"),
-        ({"differences": ["a rule is missing"]}, "order nft 4: a rule is missing"),
-    ],
-)
-def test_whatever_is_not_agreement_is_said(changes: dict[str, object], said: str):
-    files = {"environment.json": ENVIRONMENT, "order.json": verification(**changes)}
-    assert read_findings(files, ["order.json"]).problems == [said]
+def test_a_difference_is_a_problem_and_what_nobody_can_say_is_no_pass_either():
+    def found(**changes: object) -> Findings:
+        files = {"environment.json": ENVIRONMENT, "order.json": verification(**changes)}
+        return read_findings(files, ["order.json"])
+
+    differs = found(differences=["a rule is missing"])
+    assert (differs.problems, differs.unknown) == (["order nft 4: a rule is missing"], [])
+    assert (differs.status, differs.verdict) == (1, "1 problem")
+    for changes in ({"missing": "events were lost"}, {"inconclusive": ["events were lost"]}):
+        open_question = found(**changes)
+        assert (open_question.problems, open_question.unknown) == (
+            [],
+            ["order nft 4: events were lost"],
+        )
+        assert (open_question.status, open_question.verdict) == (4, "1 inconclusive")
+    both = found(differences=["a rule is missing"], inconclusive=["events were lost"])
+    assert (both.status, both.verdict) == (1, "1 problem, 1 inconclusive")
+    assert (Findings().status, Findings().verdict) == (4, "nothing was run")
 
 
 def test_tests_that_failed_were_skipped_or_never_ran_are_told_apart():

@@ -28,7 +28,7 @@ PATIENCE = 5400.0
 
 
 def main() -> int:
-    """0: everything agreed; 1: something differed; 4: something could not be run."""
+    """0: everything agreed; 1: something differed; 4: something could not be run or said."""
     parser = argparse.ArgumentParser(prog="make kernels", description=__doc__)
     parser.add_argument("--kernel", action="append", help=f"default: {', '.join(SUITES)}")
     parser.add_argument(
@@ -84,11 +84,10 @@ def _finish(found: list[Findings]) -> int:
     (OUT / "table.md").write_text(text)
     print(text)
     for one in found:
-        for line in one.problems:
+        for line in (*one.problems, *one.unknown):
             print(f"{one.kernel}, iptables {one.iptables}: {line}")
-    if not all(one.is_well for one in found):
-        return 1
-    return 0
+    statuses = {one.status for one in found}
+    return 1 if 1 in statuses else max(statuses)
 
 
 def _combinations(kernels: list[str] | None, roots: list[str] | None) -> list[tuple[str, str]]:
@@ -124,8 +123,9 @@ def _try(series: str, root: str, *, verify_only: bool) -> Findings:
     found = read_findings(ran.files, _asked(folder))
     if ran.status:
         found.problems.append(f"the guest's program ended with status {ran.status}")
-    state = "well" if found.is_well else f"{len(found.problems)} problems"
-    print(f"kernels: {kernel.release}: {state}, {time.monotonic() - began:.0f} s", flush=True)
+    print(
+        f"kernels: {kernel.release}: {found.verdict}, {time.monotonic() - began:.0f} s", flush=True
+    )
     return found
 
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 class Findings:
     """One guest. ``runs`` are verifications by subject, backend and family, with packets that
     agree and all packets; ``tests`` the outcomes of tests by word; ``problems`` whatever was not
-    as it should be, one line each; ``skipped`` what was not run, with the reason.
+    as it should be, and ``unknown`` what nobody can say, one line each; ``skipped`` what was not
+    run, with the reason.
     """
 
     kernel: str = ""
@@ -28,11 +29,27 @@ class Findings:
     tests: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
 
     @property
     def is_well(self) -> bool:
         """Whether everything was there and agreed."""
-        return not self.problems and bool(self.runs)
+        return self.status == 0
+
+    @property
+    def status(self) -> int:
+        """0: everything agreed; 1: something did not; 4: nobody can say of something."""
+        if self.problems:
+            return 1
+        return 0 if self.runs and not self.unknown else 4
+
+    @property
+    def verdict(self) -> str:
+        """The same in words."""
+        problems = "problem" if len(self.problems) == 1 else "problems"
+        said = [(self.problems, problems), (self.unknown, "inconclusive")]
+        counts = [f"{len(lines)} {what}" for lines, what in said if lines]
+        return ", ".join(counts) or ("agree" if self.runs else "nothing was run")
 
     def verified(self, backend: str, family: str) -> tuple[int, int]:
         """Packets that agree, and all, of one backend and family."""
@@ -70,11 +87,12 @@ def _read_verification(found: Findings, data: dict[str, object]) -> None:
             for difference in probe["differences"]:
                 found.problems.append(f"{where}: {probe['packet']}: {difference['problem']}")
             if probe["result"] == "inconclusive":
-                found.problems.append(f"{where}: {probe['packet']}: {probe['reason']}")
+                found.unknown.append(f"{where}: {probe['packet']}: {probe['reason']}")
         found.refinements.update(run["kernel_refinements"])
-        for text in (run["missing"], *run["differences"], *run["inconclusive"]):
-            if text:
-                found.problems.append(f"{where}: {text}")
+        found.problems += (f"{where}: {text}" for text in run["differences"])
+        found.unknown += (
+            f"{where}: {text}" for text in (run["missing"], *run["inconclusive"]) if text
+        )
 
 
 def _read_tests(found: Findings, root: ElementTree.Element) -> None:

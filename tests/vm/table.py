@@ -28,7 +28,7 @@ def markdown(found: Sequence[Findings]) -> str:
                 _tests(one),
                 str(one.tests["skipped"]),
                 ", ".join(shown) or "-",
-                "agree" if one.is_well else f"{len(one.problems)} problems",
+                one.verdict,
             )
         )
     return "\n".join(_line(row) for row in rows) + "\n"

@@ -45,7 +45,8 @@ _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
 def main() -> int:
-    """0: all of it was run and agreed; 1: something differed; 4: there is no machine here."""
+    """0: all of it was run and agreed; 1: something differed; 4: there is no machine here, or
+    something is inconclusive."""
     parser = argparse.ArgumentParser(prog="make vm-test", description=__doc__)
     parser.add_argument("--all", action="store_true", help="all kernel tests, not a selection")
     parser.add_argument(
@@ -121,10 +122,10 @@ def _judge(scratch: Path, status: int) -> int:
     _say("tests: " + ", ".join(f"{count} {what}" for what, count in sorted(found.tests.items())))
     for reason, count in found.skipped.items():
         _say(f"skipped in the guest: {count} x {reason}")
-    for problem in found.problems:
-        _say(problem)
+    for line in (*found.problems, *found.unknown):
+        _say(line)
     _say(f"reports: {OUT}")
-    return 0 if found.is_well and status == 0 else 1
+    return found.status or (1 if status else 0)
 
 
 # --- inside the namespaces ---
