@@ -14,8 +14,9 @@ HOSTS = ("h1", "h2", "h3")
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Three hosts and their controller."""
+    """Three hosts and their controller; iptables of the last one is the legacy one."""
     with Lab(tmp_path_factory.mktemp("lab"), HOSTS) as made:
+        made.hosts[HOSTS[-1]].use_legacy()
         yield made
 
 

@@ -28,6 +28,8 @@ from netfw.host.namespace import Namespace
 from netfw.host.run import run
 
 ROOT = Path(__file__).parents[2]
+INDEX = "10.77.255.254:8000"
+"""Where the pip of each host looks for packages: on the controller, if anything answers there."""
 USER = "operator"
 """An account on each host that is not root, and may not become it."""
 HOST_PYTHON = "/usr/bin/python3"
@@ -196,6 +198,19 @@ class LabHost:
         """What netfw prints on the host."""
         return self.sh(shlex.join(["netfw", *words]), status)
 
+    def use_legacy(self) -> None:
+        """Make its iptables the one of the other backend, as update-alternatives does; where the
+        kernel has no legacy tables, or the distribution no alternatives, it stays as it is."""
+        self.sh("""
+            ip6tables-legacy -t raw -S && iptables-legacy -t raw -S || exit 0
+            for family in iptables ip6tables; do
+              for verb in '' -save -restore; do
+                test -e /etc/alternatives/$family$verb || exit 0
+                ln -sfn /usr/sbin/$family-legacy$verb /etc/alternatives/$family$verb
+              done
+            done
+        """)
+
     def status(self) -> dict[str, Any]:
         """``netfw status --json``."""
         found: dict[str, Any] = json.loads(self.netfw("status", "--json", status=None))
@@ -256,6 +271,7 @@ class Lab:
             "UseDNS no",
             "MaxStartups 50",
             "Subsystem sftp internal-sftp",
+            f"SetEnv PIP_INDEX_URL=http://{INDEX}/ PIP_TRUSTED_HOST={INDEX} PIP_NO_CACHE_DIR=1",
         )
         (self.folder / "sshd_config").write_text("\n".join(lines) + "\n")
 

@@ -1,4 +1,4 @@
-"""A host that has only Python gets netfw from a folder of wheels, without a network beyond."""
+"""A host that has only Python gets netfw from a folder of wheels, or from an index of packages."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def _host_python() -> str:
 def _is_same_python() -> bool:
     found = re.match(r"Python (\d+)\.(\d+)", _host_python())
     return found is not None and (int(found[1]), int(found[2])) == sys.version_info[:2]
+
+
+def _has_venv() -> bool:
+    done = subprocess.run([HOST_PYTHON, "-c", "import ensurepip, venv"], check=False)
+    return done.returncode == 0
 
 
 needs_same_python = pytest.mark.skipif(
@@ -66,6 +71,44 @@ def test_netfw_comes_from_wheels_and_replaces_an_older_one_and_a_second_run_chan
     again = lab.play("apply", **settings)
     assert again.status == 0, again.output
     assert again.changed() == {"h1": 0}
+
+
+@pytest.fixture
+def index(lab: Lab, tmp_path: Path) -> Iterator[Path]:
+    """An index of packages on the controller, as a folder that is empty yet."""
+    process = subprocess.Popen(
+        lab.argv(sys.executable, "-m", "http.server", "--directory", str(tmp_path), "8000"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield tmp_path
+    process.kill()
+    process.wait()
+
+
+@needs_same_python
+@pytest.mark.skipif(not _has_venv(), reason=f"{HOST_PYTHON} makes no environments with pip")
+def test_netfw_comes_from_an_index_and_what_the_index_does_not_have_is_told(
+    lab: Lab, repository: Repository, index: Path
+) -> None:
+    host = lab.hosts["h1"]
+    host.sh("rm -rf /opt/netfw /usr/local/bin/netfw")
+    played = lab.play("apply")
+    assert played.status == 2, played.output
+    assert host.sh("ls /usr/local/bin/netfw /opt/netfw/current", status=None) == ""
+    assert "No matching distribution found for netfw" in played.output
+    wheels = index / "wheels"
+    wheels.mkdir()
+    make_wheels(wheels)
+    for wheel in wheels.iterdir():
+        folder = index / wheel.name.partition("-")[0].replace("_", "-").replace(".", "-").lower()
+        folder.mkdir(exist_ok=True)
+        wheel.rename(folder / wheel.name)
+    played = lab.play("apply", netfw_apply_rehearse=False)
+    assert played.status == 0, played.output
+    assert host.sh(f"{INSTALLED} --version").strip() == f"netfw {netfw.__version__}"
+    assert host.netfw("--version").strip() == f"netfw {netfw.__version__}"
+    assert host.status()["well"] is True
 
 
 def test_a_folder_without_netfw_is_told_and_nothing_is_half_done(
