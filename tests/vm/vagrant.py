@@ -28,7 +28,8 @@ from tests.vm.python_files import ROOT
 from tests.vm.unavailable import Unavailable
 
 OUT = ROOT / "tests/out/vm"
-REPORTS = ("order.json", "router.json", "tests.xml")
+REPORTS = ("order.json", "router.json", "tests.xml", "before.xml", "after.xml")
+_BOOT = "sudo NETFW_GUEST=1 .venv/bin/python -m pytest -q tests/vm/guest_boot.py"
 _PATIENCE = 3600.0
 """Seconds for any one step; a few minutes with software emulation."""
 _WAIT_FOR_LIBVIRT = 60.0
@@ -107,8 +108,9 @@ def _prepare(scratch: Path, box: Box, driver: str) -> None:
 
 
 def _judge(scratch: Path, status: int) -> int:
-    archive = scratch / "reports"
-    files = archived_files(archive.read_bytes()) if archive.exists() else {}
+    files: dict[str, bytes] = {}
+    for archive in scratch.glob("reports-*"):
+        files |= archived_files(archive.read_bytes())
     OUT.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (OUT / name).write_bytes(content)
@@ -243,17 +245,26 @@ class _Vagrant:
 
 
 def _test(vagrant: _Vagrant, scratch: Path, *, everything: bool) -> int:
-    """``make verify`` and the kernel tests in the guest; the reports come out as an archive."""
+    """``make verify`` and the kernel tests in the guest, then a restart that systemd has to bring
+    rules through; the reports come out as archives."""
     words = " --all" if everything else " --few"
     steps = (
         "cd /netfw; mkdir -p /tmp/out",
         "sudo NETFW_NO_EMULATOR=1 make verify REPORTS=/tmp/out",
         f"sudo .venv/bin/python -m tests.vm.guest --tests /tmp/out{words}",
+        f"{_BOOT} -k before --junit-xml=/tmp/out/before.xml",
     )
     vagrant("ssh", "-c", "; ".join(steps), check=False)
-    packed = vagrant("ssh", "-c", "tar -C /tmp/out -cz .", stdout=subprocess.PIPE)
-    (scratch / "reports").write_bytes(packed)
+    _fetch(vagrant, scratch / "reports-before")
+    vagrant("reload", check=False)
+    steps = ("cd /netfw; mkdir -p /tmp/out", f"{_BOOT} -k after --junit-xml=/tmp/out/after.xml")
+    vagrant("ssh", "-c", "; ".join(steps), check=False)
+    _fetch(vagrant, scratch / "reports-after")
     return 0
+
+
+def _fetch(vagrant: _Vagrant, archive: Path) -> None:
+    archive.write_bytes(vagrant("ssh", "-c", "tar -C /tmp/out -cz .", stdout=subprocess.PIPE))
 
 
 def _say(text: str) -> None:
