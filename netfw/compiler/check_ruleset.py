@@ -36,10 +36,11 @@ def _check_table(draft: Draft, table: TableName, chains: tuple[Chain, ...]) -> I
         yield Fault(str(table), "two chains have the same name")
         return
     hooks_of: dict[str, set[Hook]] = {name: set() for name in by_name}
-    yield from _check_jumps(table, by_name)
+    calls = {chain.name: _callees(chain) for chain in chains}
+    yield from _check_jumps(table, by_name, calls)
     for hook in BUILTIN_CHAINS[table]:
         if hook.value in by_name:
-            yield from _reach(table, hook, by_name, hooks_of)
+            yield from _reach(table, hook, calls, hooks_of)
     for chain in chains:
         place = f"{table}/{chain.name}"
         if len(chain.name.encode()) > MAX_CHAIN_NAME:
@@ -61,24 +62,32 @@ def _check_table(draft: Draft, table: TableName, chains: tuple[Chain, ...]) -> I
                 yield Fault(f"{place}:{number}", problem)
 
 
-def _callees(chain: Chain) -> Iterator[tuple[int, str]]:
+def _callees(chain: Chain) -> dict[str, int]:
+    """The chains that its rules go to, each with the number of the first rule that does."""
+    found: dict[str, int] = {}
     for number, rule in enumerate(chain.rules, 1):
         if isinstance(rule.target, Jump | Goto):
-            yield number, rule.target.chain
+            found.setdefault(rule.target.chain, number)
+    return found
 
 
-def _check_jumps(table: TableName, by_name: dict[str, Chain]) -> Iterator[Fault]:
-    for chain in by_name.values():
-        for number, callee in _callees(chain):
+def _check_jumps(
+    table: TableName, by_name: dict[str, Chain], calls: dict[str, dict[str, int]]
+) -> Iterator[Fault]:
+    for name, callees in calls.items():
+        for callee, number in callees.items():
             target = by_name.get(callee)
             if target is None:
-                yield Fault(f"{table}/{chain.name}:{number}", f"there is no chain {callee}")
+                yield Fault(f"{table}/{name}:{number}", f"there is no chain {callee}")
             elif target.is_builtin:
-                yield Fault(f"{table}/{chain.name}:{number}", f"{callee} is a built-in chain")
+                yield Fault(f"{table}/{name}:{number}", f"{callee} is a built-in chain")
 
 
 def _reach(
-    table: TableName, hook: Hook, by_name: dict[str, Chain], hooks_of: dict[str, set[Hook]]
+    table: TableName,
+    hook: Hook,
+    calls: dict[str, dict[str, int]],
+    hooks_of: dict[str, set[Hook]],
 ) -> Iterator[Fault]:
     """Follow jumps and gotos from a hook; note who is reached, loops, and how deep it goes."""
     depth: dict[str, int] = {}
@@ -88,11 +97,10 @@ def _reach(
         for name in level:
             depth[name] = nesting
             hooks_of[name].add(hook)
-        callees = {callee for name in level for _, callee in _callees(by_name[name])}
-        level = callees & by_name.keys()
+        level = {callee for name in level for callee in calls[name]} & calls.keys()
         nesting += 1
         # the longest way without a loop passes every chain once
-        if nesting > len(by_name):
+        if nesting > len(calls):
             yield Fault(f"{table}/{hook}", "chains call each other in a loop")
             return
     if max(depth.values()) > MAX_NESTING:

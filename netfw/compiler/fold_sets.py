@@ -74,6 +74,9 @@ def fold_sets(draft: Draft) -> Draft:
             if not isinstance(run, list):
                 rules.append(run)
                 continue
+            if len(run) == 1 and _is_simple(run[0]):
+                rules += run
+                continue
             folding = _Folding(draft.family, chain.name, run, is_later=runs[run[0].action] > 0)
             rules += folding.rules()
             if folding.sets:
@@ -104,6 +107,13 @@ def _runs(rules: tuple[Rule, ...]) -> Iterator[Rule | list[LateRule]]:
         yield rule
     if run:
         yield run
+
+
+def _is_simple(rule: LateRule) -> bool:
+    """Whether it is one rule of iptables for each pair of interfaces: alone it becomes no set."""
+    asked = rule.conditions
+    lists = (asked.traffic, asked.sources, asked.destinations)
+    return len(rule.pairs) < FOLD_FROM and all(len(each) <= 1 for each in lists)
 
 
 @dataclass(slots=True)

@@ -15,8 +15,8 @@ from netfw.compiler.term import (
     ANY_PAIR,
     InterfacePair,
     count_terms,
-    expand_conditions,
     expand_terms,
+    expand_traffic,
 )
 from netfw.errors import PolicyError
 from netfw.ir.match import Match
@@ -48,14 +48,15 @@ class LateRule(Rule):
 
     def expand(self) -> Iterator[Rule]:
         """The rules. Raises PolicyError where they would be too many to be meant."""
-        check_size(self.source, count_terms(self.conditions, self.pairs))
-        for term in expand_conditions(self.conditions, self.pairs):
-            yield self.with_term(*term)
+        return self._expand(expand_traffic(self.conditions.traffic))
 
     def of_kinds(self, terms: Collection[tuple[Match, ...]]) -> Iterator[Rule]:
         """The rules for some of its services, given as terms. Raises PolicyError as ``expand``."""
-        check_size(self.source, count_terms(self.conditions, self.pairs))
-        for term in expand_terms(self.conditions, terms, self.pairs):
+        return self._expand(terms)
+
+    def _expand(self, kinds: Collection[tuple[Match, ...]]) -> Iterator[Rule]:
+        check_size(self.source, count_terms(self.conditions, len(kinds), self.pairs))
+        for term in expand_terms(self.conditions, kinds, self.pairs):
             yield self.with_term(*term)
 
     def with_term(self, *term: Match) -> Rule:

@@ -46,12 +46,7 @@ def expand_conditions(
     conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR
 ) -> Iterator[tuple[Match, ...]]:
     """Every term that the conditions need, so that a packet matches them if it matches one.
-
-    Raises ValueError for conditions that ask for more than services and addresses: those are a
-    ``Shape``.
-    """
-    if not conditions.is_plain:
-        raise ValueError("these conditions have exceptions or further criteria")
+    Raises as ``expand_terms``."""
     return expand_terms(conditions, expand_traffic(conditions.traffic), pairs)
 
 
@@ -60,7 +55,13 @@ def expand_terms(
     kinds: Iterable[tuple[Match, ...]],
     pairs: Sequence[InterfacePair] = ANY_PAIR,
 ) -> Iterator[tuple[Match, ...]]:
-    """The same for some kinds of traffic, given as terms."""
+    """The same for some kinds of traffic, given as terms.
+
+    Raises ValueError for conditions that ask for more than services and addresses: those are a
+    ``Shape``.
+    """
+    if not conditions.is_plain:
+        raise ValueError("these conditions have exceptions or further criteria")
     sources = expand_nets(Side.SOURCE, conditions.sources)
     destinations = expand_nets(Side.DESTINATION, conditions.destinations)
     interfaces = tuple(map(interface_matches, pairs))
@@ -68,9 +69,11 @@ def expand_terms(
         yield (*source, *destination, *ways, *kind)
 
 
-def count_terms(conditions: Conditions, pairs: Sequence[InterfacePair] = ANY_PAIR) -> int:
-    """How many terms ``expand_conditions`` makes."""
-    count = len(expand_traffic(conditions.traffic)) * len(pairs)
+def count_terms(
+    conditions: Conditions, kinds: int, pairs: Sequence[InterfacePair] = ANY_PAIR
+) -> int:
+    """How many terms ``expand_terms`` makes of so many kinds of traffic."""
+    count = kinds * len(pairs)
     for nets in (conditions.sources, conditions.destinations):
         count *= 1 if is_open(nets) else len(nets)
     return count

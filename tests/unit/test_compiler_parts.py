@@ -7,7 +7,7 @@ import pytest
 from netfw.compiler.chain_name import chain_of_endpoint, chain_of_policy
 from netfw.compiler.rate import match_rate
 from netfw.compiler.source_map import SourceMap
-from netfw.compiler.term import count_terms, expand_conditions
+from netfw.compiler.term import count_terms, expand_conditions, expand_traffic
 from netfw.errors import HostError, Where
 from netfw.ir.match import (
     AddressMatch,
@@ -37,7 +37,7 @@ def terms(*services: str, sources: tuple[str, ...] = (), destinations: tuple[str
         tuple(map(Net.parse, destinations)),
     )
     found = list(expand_conditions(conditions))
-    assert len(found) == count_terms(conditions)
+    assert len(found) == count_terms(conditions, len(expand_traffic(conditions.traffic)))
     return found
 
 
