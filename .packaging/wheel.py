@@ -24,12 +24,9 @@ NOT_SOURCES = {".git", ".venv", ".hypothesis", ".vagrant", "build", "dist", "__p
 
 def source_files() -> list[Path]:
     """The files of this tree, relative to it; those not committed yet are among them."""
-    asked = ("git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others")
-    done = subprocess.run(
-        [*asked, "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if done.returncode == 0:
-        found = (Path(name) for name in set(done.stdout.split("\0")) if name)
+    known = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if known is not None:
+        found = (Path(name) for name in set(known.split("\0")) if name)
     else:
         found = (path.relative_to(ROOT) for path in ROOT.rglob("*"))
     return sorted(
@@ -46,9 +43,18 @@ def date_of_sources() -> str:
     packages."""
     if said := os.environ.get("SOURCE_DATE_EPOCH"):
         return said
-    asked = ("git", "-c", "safe.directory=*", "log", "-1", "--format=%ct")
-    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or str(int((ROOT / "CHANGELOG.md").stat().st_mtime))
+    committed = (_git("log", "-1", "--format=%ct") or "").strip()
+    return committed or str(int((ROOT / "CHANGELOG.md").stat().st_mtime))
+
+
+def _git(*words: str) -> str | None:
+    """What git says of this tree; None where it knows nothing of it, or is not here."""
+    asked = ("git", "-c", "safe.directory=*", *words)
+    try:
+        done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 def build(folder: Path) -> tuple[Path, Path]:

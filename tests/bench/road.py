@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -267,9 +267,10 @@ def _own_cpu() -> float:
 
 def _ksoftirqd(cpu: int, known: dict[int, int] = {}) -> int:  # noqa: B006 - found once
     if cpu not in known:
-        for path in Path("/proc").glob("[0-9]*/comm"):
-            if path.read_text().strip() == f"ksoftirqd/{cpu}":
-                known[cpu] = int(path.parent.name)
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (process / "comm").read_text().strip() == f"ksoftirqd/{cpu}":
+                    known[cpu] = int(process.name)
     return known[cpu]
 
 

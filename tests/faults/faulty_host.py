@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import itertools
 import os
@@ -16,6 +15,7 @@ from netfw.ir.names import Backend
 from tests.faults.policies import NEW, OLD
 from tests.kernel.changed_host import ChangedHost
 from tests.kernel.others import settle_others
+from tests.processes import command_lines
 
 STATES = {"old": OLD, "new": NEW}
 GUARD_TIME = 90.0
@@ -226,12 +226,9 @@ class FaultyHost(ChangedHost):
 
     def _has_guard_process(self) -> bool:
         """Whether a guard runs, which holds no lock before its change has begun."""
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                words = path.read_bytes().split(b"\0")
-                if b"netfw.apply.guard" in words and str(self.state).encode() in words:
-                    return True
-        return False
+        return any(
+            "netfw.apply.guard" in words and str(self.state) in words for words in command_lines()
+        )
 
     def wait_for_guard(self) -> float:
         """Wait until nobody changes this host any more, as long as that may take; how many seconds

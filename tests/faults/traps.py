@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from netfw.ir.names import Backend
 from tests.faults.fault import Fault
 from tests.faults.faulty_host import JUMPING_CLOCK, FaultyHost
+from tests.processes import command_lines
 
 TABLES, SETS, ROUTING = 11, 4, 2
 """Calls that write in a change from one policy to the other, by kind; on the way back one table
@@ -264,22 +264,15 @@ def _wait_for_others(host: FaultyHost) -> None:
     """Until the other program is at its end: it leaves no rule of its own behind."""
     from tests.kernel.test_life_of_a_change import wait_for
 
-    mark = str(host.folder / "others").encode()
+    mark = str(host.folder / "others")
 
     def is_gone() -> bool:
         host.sh("sleep 0.2")
         return "198.51.100." not in host.saved() and not any(
-            mark in _command(path) for path in Path("/proc").glob("[0-9]*")
+            mark in " ".join(words) for words in command_lines()
         )
 
     wait_for(is_gone, 60)
-
-
-def _command(process: Path) -> bytes:
-    try:
-        return (process / "cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def _forget_sets(host: FaultyHost, tool: str) -> None:

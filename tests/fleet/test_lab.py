@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.lab import ROOT, Lab, needs_lab, wait_for
+from tests.processes import command_lines
 
 pytestmark = [pytest.mark.kernel, needs_lab]
 MAKE_ONE = """\
@@ -25,15 +26,8 @@ with Lab(Path(sys.argv[1]), ["h1"]):
 
 def processes_of(folder: Path) -> list[str]:
     """Command lines that name a lab's folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            text = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(folder) in text:
-            found.append(text)
-    return found
+    texts = map(" ".join, command_lines())
+    return [text for text in texts if str(folder) in text]
 
 
 def test_a_host_is_apart_from_the_machine_and_leaves_nothing_behind(tmp_path: Path) -> None:

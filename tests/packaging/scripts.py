@@ -13,10 +13,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_script(name: str, *arguments: str | Path) -> str:
-    """Run a script of .packaging; what it printed, and a failed test if it failed."""
+def run_script(name: str, *arguments: str | Path, **changed: str) -> str:
+    """Run a script of .packaging in a changed environment, and say what it printed; a test fails
+    with it."""
     argv = [sys.executable, str(ROOT / ".packaging" / name), *map(str, arguments)]
-    environment = {k: v for k, v in os.environ.items() if k != "NETFW_STATE"}
+    environment = {k: v for k, v in os.environ.items() if k != "NETFW_STATE"} | changed
     done = subprocess.run(
         argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )

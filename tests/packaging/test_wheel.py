@@ -61,6 +61,11 @@ def test_the_source_distribution_holds_every_file_of_the_tree(packages: Path):
     assert sorted(files_in_git() - in_sdist(packages)) == []
 
 
+def test_without_git_the_wheel_is_the_same(packages: Path, tmp_path: Path):
+    run_script("wheel.py", tmp_path, PATH="/nowhere")
+    assert in_wheel(tmp_path) == in_wheel(packages)
+
+
 def test_building_leaves_the_tree_as_it_was(packages: Path):
     assert not (ROOT / "MANIFEST.in").exists()
     assert not (ROOT / "build" / "lib").exists()

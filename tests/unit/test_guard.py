@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -35,6 +34,7 @@ from netfw.host.state_folder import StateFolder
 from netfw.host.state_lock import GUARD_LOCK, LOCK, holder_of, is_held, locked
 from netfw.host.wait import wait_until
 from tests.guard_stand_in import ENTRY, PROGRAM, host_of, undo
+from tests.processes import command_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = 20.0
@@ -150,12 +150,10 @@ def test_a_guard_goes_home_where_the_folder_is_let_go_before_the_change_begins(
 
 def _guards_of(state: StateFolder) -> list[str]:
     """The processes that are guards of this folder, or will be."""
-    words = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            words.append(path.read_text().split("\0"))
     return [
-        " ".join(one) for one in words if str(state.path) in one and "tests.guard_stand_in" in one
+        " ".join(words)
+        for words in command_lines()
+        if str(state.path) in words and "tests.guard_stand_in" in words
     ]
 
 
