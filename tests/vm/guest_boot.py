@@ -23,7 +23,8 @@ IN_GUEST = "NETFW_GUEST"
 ROOT = Path(__file__).parents[2]
 KEPT = Path("/var/tmp/netfw-boot")
 """What the tests before the restart leave for those after it."""
-PLAYBOOK = ROOT / "playbooks/playbooks/apply.yml"
+ANSIBLE = str(Path(sys.executable).with_name("ansible-playbook"))
+PLAYBOOK = str(ROOT / "playbooks/playbooks/apply.yml")
 
 pytestmark = pytest.mark.skipif(
     IN_GUEST not in os.environ, reason="this is for the guest of make vm-test"
@@ -38,10 +39,10 @@ def say(*argv: str, status: int = 0) -> str:
 
 
 def _environment() -> dict[str, str]:
-    own = str(Path(sys.executable).parent)
     return {
         **os.environ,
-        "PATH": f"{own}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        # the machine's own: the netfw of this checkout is none that was installed on a host
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "tests/fleet/collections"),
         "ANSIBLE_HOME": str(KEPT / "ansible"),
         "LC_ALL": "C.UTF-8",
@@ -84,14 +85,14 @@ def test_before_the_collection_installs_netfw_applies_a_policy_and_enables_the_u
             }
         )
     )
-    say("ansible-playbook", "--inventory", str(inventory), str(PLAYBOOK))
+    say(ANSIBLE, "--inventory", str(inventory), PLAYBOOK)
     assert say("/usr/local/bin/netfw", "--version").startswith("netfw ")
     assert say("systemctl", "is-enabled", "netfw.service") == "enabled\n"
     assert status()["well"] is True
     found = rules()
     assert "--dports 80,443" in found
     (KEPT / "rules").write_text(found)
-    again = say("ansible-playbook", "--inventory", str(inventory), str(PLAYBOOK))
+    again = say(ANSIBLE, "--inventory", str(inventory), PLAYBOOK)
     assert "changed=0" in again
 
 
