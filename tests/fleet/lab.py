@@ -26,6 +26,7 @@ import yaml
 
 from netfw.host.namespace import Namespace
 from netfw.host.run import run
+from tests.fleet.plain_rules import plain_rules
 
 ROOT = Path(__file__).parents[2]
 INDEX = "10.77.255.254:8000"
@@ -223,9 +224,9 @@ class LabHost:
 
     def saved(self) -> str:
         """All rules, without counters and comments of the programs, and all sets."""
-        text = self.sh("iptables-save; ip6tables-save; ipset list -name | sort; ip rule")
-        lines = (line.partition(" [")[0] for line in text.splitlines())
-        return "\n".join(line for line in lines if not line.startswith("#"))
+        return plain_rules(
+            self.sh("iptables-save; ip6tables-save; ipset list -name | sort; ip rule")
+        )
 
     def _inside(self) -> int:
         """The first process in its PID namespace."""
