@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from netfw.compiler.chain_name import chain_of_endpoint, chain_of_policy
+from netfw.compiler.pipeline import compile_policy
 from netfw.compiler.rate import match_rate
 from netfw.compiler.source_map import SourceMap
 from netfw.compiler.term import count_terms, expand_conditions, expand_traffic
@@ -20,12 +21,14 @@ from netfw.ir.match import (
     ProtocolMatch,
     TcpMatch,
 )
-from netfw.ir.names import MAX_CHAIN_NAME
+from netfw.ir.names import MAX_CHAIN_NAME, Family, TableName
 from netfw.ir.net import Net
 from netfw.ir.origin import Origin
+from netfw.ir.target import Goto
 from netfw.policy.conditions import Conditions
 from netfw.policy.endpoint import Direction, Endpoint, EndpointKind
 from netfw.policy.identity import Draft, name_rules
+from netfw.policy.read import load
 from netfw.policy.service_literal import parse_service
 from netfw.policy.traffic import ANY
 
@@ -190,3 +193,33 @@ def test_source_map_refuses_what_it_did_not_write(data: object):
     recorded = SourceMap.recorded(data)
     with pytest.raises(HostError, match="source map"):
         len(recorded)
+
+
+def test_source_map_has_one_origin_for_an_identity():
+    twice = (Origin(Where("p.yaml", 3), "a/b"), Origin(Where("p.yaml", 9), "a/b"))
+    with pytest.raises(ValueError, match="the same identity twice"):
+        SourceMap(twice)
+
+
+def test_a_verdict_chain_is_there_too_if_only_another_one_goes_to_it():
+    policy = """\
+version: 1
+defaults: {established: ask, invalid: ask, dhcp: ask, path-mtu: ask}
+failsafes: none
+endpoints:
+  pods: {workload: "veth+"}
+policies:
+  - {name: closed, at: pods, egress: [{deny: ssh}]}
+"""
+    (filtered,) = (
+        table
+        for table in compile_policy(load(policy, "p.yaml")).rulesets[Family.IPV6].tables
+        if table.name is TableName.FILTER
+    )
+    callers = [
+        chain.name
+        for chain in filtered.chains
+        if any(rule.target == Goto("NETFW-ACCEPT") for rule in chain.rules)
+    ]
+    assert callers == ["NETFW-NEIGHBOUR"]
+    assert "NETFW-ACCEPT" in [chain.name for chain in filtered.chains]

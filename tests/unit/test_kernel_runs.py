@@ -38,7 +38,7 @@ def test_packets_that_agree_and_refinements_stand_in_the_table():
     found = read_findings(
         {"environment.json": ENVIRONMENT, "order.json": verification()}, ["order.json"]
     )
-    assert found.is_well
+    assert found.status == 0
     row = markdown([found]).splitlines()[-1]
     assert row.startswith("| 6.1.0-1-cloud-amd64 | 1.8.9 | 1/1 | 0/0 |")
     assert "nft-return-events (7)" in row
@@ -48,7 +48,7 @@ def test_packets_that_agree_and_refinements_stand_in_the_table():
 def test_a_report_that_did_not_come_out_is_no_pass():
     found = read_findings({"environment.json": ENVIRONMENT}, ["order.json"])
     assert found.problems == ["order.json: no such report came out of the guest"]
-    assert not found.is_well
+    assert found.status == 1
 
 
 def test_a_difference_is_a_problem_and_what_nobody_can_say_is_no_pass_either():
@@ -66,6 +66,9 @@ def test_a_difference_is_a_problem_and_what_nobody_can_say_is_no_pass_either():
             ["order nft 4: events were lost"],
         )
         assert (open_question.status, open_question.verdict) == (4, "1 inconclusive")
+    probe = {"packet": "tcp syn", "refinements": [], "differences": []}
+    unclear = found(probes=[{**probe, "result": "inconclusive", "reason": "no event came"}])
+    assert (unclear.problems, unclear.unknown) == ([], ["order nft 4: tcp syn: no event came"])
     both = found(differences=["a rule is missing"], inconclusive=["events were lost"])
     assert (both.status, both.verdict) == (1, "1 problem, 1 inconclusive")
     assert (Findings().status, Findings().verdict) == (4, "nothing was run")

@@ -32,11 +32,6 @@ class Findings:
     unknown: list[str] = field(default_factory=list)
 
     @property
-    def is_well(self) -> bool:
-        """Whether everything was there and agreed."""
-        return self.status == 0
-
-    @property
     def status(self) -> int:
         """0: everything agreed; 1: something did not; 4: nobody can say of something."""
         if self.problems:
