@@ -151,18 +151,29 @@ def test_routes_stand_before_marks_lead_to_them_and_go_after_the_last_one() -> N
     policy = public("ssh")
     steering = own(policy, steer)
     assert steering.routing
-    comes = plan(own(policy), steering).steps
-    goes = plan(steering, own(policy)).steps
+    coming, going = plan(own(policy), steering), plan(steering, own(policy))
+    comes, goes = coming.steps, going.steps
     kinds = [type(step) for step in comes if not isinstance(step, WriteSetting)]
     assert kinds.index(LoadRouting) < kinds.index(LoadTable)
     assert isinstance(goes[-1], LoadRouting)
     assert "rule del " in goes[-1].text
+    # what is read back is judged by these lines
+    for found, is_coming in ((coming, True), (going, False)):
+        lines = [each for each in found.changes if each.place == "routing"]
+        assert {each.comes for each in lines} == {is_coming}
+        assert {each.family for each in lines} == set(steering.routing)
+        texts = {each.text for each in lines}
+        assert texts == {line for each in steering.routing.values() for line in each}
 
 
 def test_a_setting_gets_back_the_value_that_it_had() -> None:
     now = Own(settings={"net/ipv4/conf/all/src_valid_mark": "0"})
     found = plan(now, Own(), {"net/ipv4/conf/all/src_valid_mark": "1"})
     assert found.steps == (WriteSetting("net/ipv4/conf/all/src_valid_mark", "1"),)
+    assert [(each.comes, each.text) for each in found.changes] == [
+        (False, "net/ipv4/conf/all/src_valid_mark = 0"),
+        (True, "net/ipv4/conf/all/src_valid_mark = 1"),
+    ]
 
 
 def test_changes_name_the_rules_of_the_policy() -> None:
